@@ -1,0 +1,178 @@
+"""Where a pipeline runs and how: one section a stage, in path order; everything has a default.
+
+Read from `caudal.toml` beside the pipeline file, then from the environment: `CAUDAL_WRITER_LEASE_SECONDS=30` sets
+`[writer] lease_seconds`. An unknown section or key is an error.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from caudal.errors import ConfigError
+
+
+class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "sqlite:{folder}/store.db"
+    """Where items are."""
+
+
+class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "sqlite:{folder}/store.db"
+    """Where changes and events are; for the embedded store, its own file."""
+    shards: int = 4
+    """Shards of a new stream; an existing one keeps its number."""
+    retention_hours: float = 168.0
+    """Records older than this are dropped once every delivery has them."""
+
+
+class TransformConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "inprocess:"
+    """Where the user's functions run."""
+
+
+class WriterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "inprocess:"
+    """What delivers."""
+    lease_seconds: float = 10.0
+    """How long a writer that has gone silent keeps its tables, unless it is known to be dead."""
+
+
+class FilesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "file:{folder}"
+    """Where the lake's objects are."""
+
+
+class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "sqlite:{folder}/catalog.db"
+    """Where the lake's tables are described."""
+
+
+class QueryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "duckdb:"
+    """What runs SQL."""
+    memory_mb: int = 4096
+    """Memory that queries may use together."""
+    threads: int = 0
+    """Threads of a query; 0 for one a core."""
+
+
+class TrainerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "inprocess:"
+    """What trains."""
+    every_seconds: float = 3600.0
+    """How often `caudal up` retrains; 0 for never."""
+    seed: int = 0
+    """Same data and same seed: same model."""
+
+
+class EndpointConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = "http://127.0.0.1:8420"
+    """Where the HTTP API listens."""
+    stale_seconds: float = 60.0
+    """Lag from which health and status say that data is stale."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    folder: str = "caudal-data"
+    """Where embedded state lies, relative to the pipeline file; `{folder}` in a URL stands for it."""
+    store: StoreConfig = StoreConfig()
+    stream: StreamConfig = StreamConfig()
+    transform: TransformConfig = TransformConfig()
+    writer: WriterConfig = WriterConfig()
+    files: FilesConfig = FilesConfig()
+    catalog: CatalogConfig = CatalogConfig()
+    query: QueryConfig = QueryConfig()
+    trainer: TrainerConfig = TrainerConfig()
+    endpoint: EndpointConfig = EndpointConfig()
+
+    def url(self, stage: str) -> str:
+        """The URL of a stage, with `{folder}` filled in."""
+        url: str = getattr(self, stage).url
+        return url.replace("{folder}", self.folder)
+
+
+SECTIONS = tuple(field for field in Config.__struct_fields__ if field != "folder")
+
+
+def load_config(folder: Path, environment: Mapping[str, str] = os.environ) -> Config:
+    """Read the configuration of the pipeline in `folder`.
+
+    Raises ConfigError, naming the file, the key and the mend.
+    """
+    path = folder / "caudal.toml"
+    try:
+        settings: dict[str, Any] = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {error}", hint="mend that line; TOML wants key = value below a [section]") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}", hint="check its permissions") from None
+    _check_names(settings, str(path))
+    _apply(settings, environment)
+    try:
+        config = msgspec.convert(settings, Config)
+    except msgspec.ValidationError as error:
+        what, _, where = str(error).partition(" - at `$.")
+        raise ConfigError(f"{path}: {where.rstrip('`') or 'top level'}: {what}", hint="see docs/configuration.md") from None
+    _check_values(config)
+    return msgspec.structs.replace(config, folder=str(folder / config.folder))
+
+
+def _check_names(settings: dict[str, Any], where: str) -> None:
+    for name, value in settings.items():
+        if name not in Config.__struct_fields__:
+            raise _unknown(where, name, Config.__struct_fields__)
+        if name in SECTIONS and isinstance(value, dict):
+            for key in value:
+                if key not in _fields(name):
+                    raise _unknown(where, f"{name}.{key}", [f"{name}.{field}" for field in _fields(name)])
+
+
+def _fields(section: str) -> tuple[str, ...]:
+    fields: tuple[str, ...] = type(getattr(Config(), section)).__struct_fields__
+    return fields
+
+
+def _unknown(where: str, name: str, known: Any) -> ConfigError:
+    near = get_close_matches(name, known, 1)
+    return ConfigError(
+        f"{where}: no setting {name}", hint=f"did you mean {near[0]}?" if near else f"there is {', '.join(known)}"
+    )
+
+
+def _apply(settings: dict[str, Any], environment: Mapping[str, str]) -> None:
+    """Put `CAUDAL_SECTION_KEY` over what the file says."""
+    for variable, text in environment.items():
+        if variable == "CAUDAL_FOLDER":
+            settings["folder"] = text
+        for section in SECTIONS:
+            start = f"CAUDAL_{section.upper()}_"
+            if variable.startswith(start):
+                key = variable.removeprefix(start).lower()
+                if key not in _fields(section):
+                    raise _unknown(variable, f"{section}.{key}", [f"{section}.{field}" for field in _fields(section)])
+                settings.setdefault(section, {})[key] = _typed(variable, text, getattr(getattr(Config(), section), key))
+
+
+def _typed(variable: str, text: str, default: Any) -> Any:
+    try:
+        return type(default)(text)
+    except ValueError:
+        raise ConfigError(f"{variable}={text}: not a number", hint=f"write it as {default}") from None
+
+
+def _check_values(config: Config) -> None:
+    for name, value, low in (
+        ("stream.shards", config.stream.shards, 1), ("writer.lease_seconds", config.writer.lease_seconds, 1),
+        ("stream.retention_hours", config.stream.retention_hours, 0), ("query.memory_mb", config.query.memory_mb, 64),
+        ("query.threads", config.query.threads, 0), ("trainer.every_seconds", config.trainer.every_seconds, 0),
+        ("endpoint.stale_seconds", config.endpoint.stale_seconds, 0.001),
+    ):
+        if not value >= low:
+            raise ConfigError(f"{name} = {value}: too small", hint=f"use {low} or more")
+    if config.stream.shards > 1024:
+        raise ConfigError(f"stream.shards = {config.stream.shards}: too many", hint="use 1024 or fewer")

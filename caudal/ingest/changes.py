@@ -1,0 +1,80 @@
+"""The record that a change travels as: one line of JSON, made of the store's own bytes.
+
+    {"op":"put","id":"3f9a0c21-1","time":1767225661573241,"row":{…},"before":{…}}
+
+`row` is the item as the change left it, or, of a delete, as it was; so that whoever wants rows reads one field.
+`before` is there when a put replaced an item, `why` when a delete has a reason. Events have `op` "event".
+"""
+
+import os
+import time
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from caudal.errors import DataError
+from caudal.ingest.items import decode_item
+from caudal.records import Change
+
+
+class Stamp:
+    """Event ids and times: ids are unique for ever, times never go back within a process."""
+
+    def __init__(self) -> None:
+        self._prefix = f"{os.urandom(5).hex()}-"
+        self._next = count()
+        self._last = 0
+
+    def id(self) -> str:
+        return f"{self._prefix}{next(self._next):x}"
+
+    def time(self) -> int:
+        """Now, microseconds since 1970, UTC."""
+        self._last = max(self._last, time.time_ns() // 1000)
+        return self._last
+
+
+def encode_put(event_id: str, event_time: int, row: bytes, before: bytes | None) -> bytes:
+    """A put, from the JSON of the item and of the one that it replaces."""
+    if before is None:
+        return b'{"op":"put","id":"%b","time":%d,"row":%b}\n' % (event_id.encode(), event_time, row)
+    return b'{"op":"put","id":"%b","time":%d,"row":%b,"before":%b}\n' % (event_id.encode(), event_time, row, before)
+
+
+def encode_delete(event_id: str, event_time: int, before: bytes, reason: str) -> bytes:
+    """A delete, from the JSON of the item that was."""
+    return b'{"op":"delete","id":"%b","time":%d,"row":%b,"why":"%b"}\n' % (
+        event_id.encode(), event_time, before, reason.encode(),
+    )
+
+
+def encode_event(event_id: str, event_time: int, row: bytes) -> bytes:
+    """An append-only fact."""
+    return b'{"op":"event","id":"%b","time":%d,"row":%b}\n' % (event_id.encode(), event_time, row)
+
+
+class _Wire(msgspec.Struct):
+    op: str
+    id: str
+    time: int
+    row: msgspec.Raw
+    before: msgspec.Raw | None = None
+    why: str | None = None
+
+
+_wire = msgspec.json.Decoder(_Wire)
+
+
+def decode_change(record: bytes, key: tuple[str, ...]) -> Change:
+    """Read a record back as a Change of a table keyed by `key`. Raises DataError if it is none."""
+    try:
+        wire = _wire.decode(record)
+        row = decode_item(bytes(wire.row))
+        before = decode_item(bytes(wire.before)) if wire.before is not None else None
+    except msgspec.DecodeError as error:
+        raise DataError(f"not a change record: {error}") from error
+    values: tuple[Any, ...] = tuple(row[name] for name in key)
+    if wire.op == "delete":
+        return Change("delete", values, row, None, wire.time, wire.id, wire.why)
+    return Change("put", values, before, row, wire.time, wire.id)

@@ -1,0 +1,158 @@
+"""An item as bytes: JSON whose numbers are exact, and keys whose bytes sort as their values do.
+
+Values are str, int, Decimal, float, bool, None, bytes, list and dict, as in DynamoDB: whole numbers come back as int,
+others as Decimal, whichever way they went in. Dates and datetimes go in as ISO 8601 text. Bytes are
+`{"$bytes": base64}`.
+"""
+
+import base64
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from caudal.errors import InvalidItem
+from caudal.records import Item
+
+DIGITS = 38
+"""Significant digits of a number: DynamoDB's limit, and that of decimals in Arrow, Parquet and Iceberg."""
+
+_LARGEST = 10**DIGITS
+_PLAIN = frozenset({str, bool, type(None)})
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+_decode = msgspec.json.Decoder(float_hook=Decimal).decode
+
+
+def encode_item(item: Item) -> bytes:
+    """The item's JSON. Raises InvalidItem, naming the attribute, for what cannot be held exactly."""
+    try:
+        if not set(map(type, item.values())) <= _PLAIN:
+            item = {name: _exact(name, value) for name, value in item.items()}
+        return _encode(item)
+    except UnicodeEncodeError:
+        name = next(name for name, value in item.items() if not _is_text(name) or not _is_text(value))
+        raise InvalidItem(f"attribute {name!a}: half a surrogate pair is not text", hint="repair the text first") from None
+
+
+def decode_item(data: bytes) -> Item:
+    """The item of these bytes."""
+    item: Item = _decode(data)
+    return {name: _restored(value) for name, value in item.items()} if b'"$' in data else item
+
+
+def _is_text(value: Any) -> bool:
+    try:
+        _encode(value)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _exact(name: str, value: Any) -> Any:
+    """The value as JSON can hold it, exactly."""
+    kind = type(value)
+    if kind in _PLAIN:
+        return value
+    if kind is int:
+        if not -_LARGEST < value < _LARGEST:
+            raise _refused(name, f"has more than {DIGITS} digits", "split it, or keep it as text")
+        return value
+    if kind is Decimal:
+        return _exact_decimal(name, value)
+    if kind is float:
+        if value - value != 0:
+            raise _refused(name, f"is {value}", "numbers in an item are finite; leave the attribute out")
+        return value
+    if kind is list or kind is tuple:
+        return [_exact(name, element) for element in value]
+    if kind is dict:
+        return _exact_dict(name, value)
+    if kind in (bytes, bytearray, memoryview):
+        return {"$bytes": base64.b64encode(bytes(value)).decode()}
+    if kind is datetime:
+        if value.utcoffset() is None:
+            raise _refused(name, "is a datetime without a time zone", "give it one: datetime(..., tzinfo=UTC)")
+        return value
+    if kind is date:
+        return value
+    raise _refused(name, f"is a {kind.__name__}", "use str, int, Decimal, float, bool, bytes, date, datetime, list or dict")
+
+
+def _exact_decimal(name: str, value: Decimal) -> Decimal:
+    _, digits, exponent = value.as_tuple()
+    if not isinstance(exponent, int):
+        raise _refused(name, f"is {value}", "numbers in an item are finite; leave the attribute out")
+    significant = len(str(int("".join(map(str, digits)) or "0")).rstrip("0"))
+    if significant > DIGITS or not -130 <= value.adjusted() <= 125:
+        raise _refused(name, f"does not fit in {DIGITS} digits and 1E-130 to 1E+125", "round it yourself, or keep it as text")
+    return value
+
+
+def _exact_dict(name: str, value: dict[Any, Any]) -> dict[str, Any]:
+    if not all(type(key) is str for key in value):
+        raise _refused(name, "has a dict whose keys are not text", "use str keys")
+    made = {key: _exact(f"{name}.{key}", element) for key, element in value.items()}
+    return {"$dict": made} if len(made) == 1 and next(iter(made)).startswith("$") else made
+
+
+def _restored(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_restored(element) for element in value]
+    if isinstance(value, dict):
+        if len(value) == 1:
+            ((key, inner),) = value.items()
+            if key == "$bytes":
+                return base64.b64decode(inner)
+            if key == "$dict":
+                value = inner
+        return {key: _restored(element) for key, element in value.items()}
+    return value
+
+
+def _refused(name: str, what: str, hint: str) -> InvalidItem:
+    # Says what kind of value it was, never the value: it may be a person's.
+    return InvalidItem(f"attribute {name} {what}", hint=hint)
+
+
+def encode_key(values: Sequence[Any]) -> bytes:
+    """Bytes that sort as the values do, part by part; a prefix of the values gives a prefix of the bytes.
+
+    Raises InvalidItem for a part that is not str, int, Decimal, date, datetime or bytes.
+    """
+    return b"".join(map(_key_part, values))
+
+
+def _key_part(value: Any) -> bytes:
+    if type(value) is str:
+        try:
+            # 0x00 ends a part, so a NUL inside becomes 00 FF, which sorts right.
+            return b"\x02" + value.encode().replace(b"\x00", b"\x00\xff") + b"\x00"
+        except UnicodeEncodeError:
+            raise InvalidItem("a key has half a surrogate pair in its text", hint="repair the text first") from None
+    if type(value) is int or type(value) is Decimal:
+        return b"\x01" + _number_key(value)
+    if isinstance(value, bytes):
+        return b"\x03" + value.replace(b"\x00", b"\x00\xff") + b"\x00"
+    if isinstance(value, datetime):
+        if value.utcoffset() is None:
+            raise InvalidItem("a key is a datetime without a time zone", hint="give it one: datetime(..., tzinfo=UTC)")
+        return _key_part(_encode(value).decode().strip('"'))
+    if isinstance(value, date):
+        return _key_part(value.isoformat())
+    raise InvalidItem(
+        f"a key is a {type(value).__name__}", hint="keys are str, int, Decimal, date, datetime or bytes; never NULL or float"
+    )
+
+
+def _number_key(value: int | Decimal) -> bytes:
+    """Sign, exponent and digits of a number, so that equal numbers have equal bytes and order is kept."""
+    _, digits, exponent = _exact_decimal("of the key", Decimal(value)).as_tuple()
+    text = "".join(map(str, digits)).lstrip("0")
+    if not text:
+        return b"\x80"
+    magnitude = (len(text) + int(exponent) + 0x4000).to_bytes(2, "big") + text.rstrip("0").encode()
+    if value > 0:
+        return b"\x81" + magnitude + b"\x00"
+    return b"\x7f" + bytes(255 - byte for byte in magnitude) + b"\xff"

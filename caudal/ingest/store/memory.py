@@ -1,0 +1,133 @@
+"""The store as dicts: the model that other stores are compared with."""
+
+import threading
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
+
+from caudal.errors import ContractError, NotFound
+from caudal.ingest.changes import Stamp, encode_delete, encode_put
+from caudal.ingest.items import decode_item, encode_item, encode_key
+from caudal.ingest.store.port import Delete, Key, Page, Put, Store, Update, Write, check_expected, check_key, key_of, updated
+from caudal.ingest.stream.memory import MemoryStream
+from caudal.records import Item
+
+
+class _Table:
+    def __init__(self, key: Sequence[str]) -> None:
+        self.key = tuple(key)
+        self.order: list[bytes] = []
+        self.items: dict[bytes, bytes] = {}
+
+
+class MemoryStore(Store):
+    """A store that its process forgets when it ends; its changes are in `memory:` streams of the same name."""
+
+    _shared: ClassVar[dict[str, "MemoryStore"]] = {}
+
+    def __init__(self, stream: MemoryStream | None = None) -> None:
+        self._stream = stream or MemoryStream()
+        self._tables: dict[str, _Table] = {}
+        self._lock = threading.Lock()
+        self._stamp = Stamp()
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        name = url.partition(":")[2]
+        if not name.strip("/"):
+            return cls()
+        return cls._shared.setdefault(name, cls(MemoryStream.open(url)))  # type: ignore[return-value]
+
+    @property
+    def stream(self) -> MemoryStream:
+        """Where its changes are."""
+        return self._stream
+
+    def declare(self, table: str, key: Sequence[str], shards: int = 4) -> None:
+        found = self._tables.setdefault(table, _Table(key))
+        if found.key != tuple(key):
+            raise ContractError(f"table {table}: its items are keyed by {found.key}, the contract says {tuple(key)}")
+        self._stream.create(table, shards)
+
+    def write(self, writes: Sequence[Write]) -> list[str | None]:
+        with self._lock:
+            staged: dict[tuple[str, bytes], bytes | None] = {}
+            changes: list[tuple[str, bytes, bytes]] = []
+            ids = [self._stage(write, staged, changes) for write in writes]
+            for (name, key), new in staged.items():
+                self._keep(self._find(name), key, new)
+            for name in {name for name, _, _ in changes}:
+                self._stream.append(name, [(key, change) for table, key, change in changes if table == name])
+        return ids
+
+    def _stage(
+        self, write: Write, staged: dict[tuple[str, bytes], bytes | None], changes: list[tuple[str, bytes, bytes]]
+    ) -> str | None:
+        table = self._find(write.table)
+        key = (
+            encode_key(key_of(write.table, table.key, write.item)) if isinstance(write, Put)
+            else check_key(write.table, table.key, write.key)
+        )
+        old = staged.get((write.table, key), table.items.get(key))
+        item = decode_item(old) if old is not None else None
+        check_expected(write.table, write.expect, item)
+        new: bytes | None = None
+        if isinstance(write, Put):
+            new = encode_item(write.item)
+        elif isinstance(write, Update):
+            new = encode_item(updated(write.table, table.key, write, item))
+        if new is None and old is None:
+            return None
+        event_id, now = self._stamp.id(), self._stamp.time()
+        staged[write.table, key] = new
+        if new is not None:
+            changes.append((write.table, key, encode_put(event_id, now, new, old)))
+        elif isinstance(write, Delete) and old is not None:
+            changes.append((write.table, key, encode_delete(event_id, now, old, write.reason)))
+        return event_id
+
+    @staticmethod
+    def _keep(table: _Table, key: bytes, new: bytes | None) -> None:
+        if new is None:
+            if table.items.pop(key, None) is not None:
+                table.order.remove(key)
+            return
+        if key not in table.items:
+            insort(table.order, key)
+        table.items[key] = new
+
+    def get(self, table: str, key: Key) -> Item | None:
+        found = self._find(table)
+        data = found.items.get(check_key(table, found.key, key))
+        return decode_item(data) if data is not None else None
+
+    def query(
+        self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
+        limit: int = 1000, after: Key | None = None, reverse: bool = False,
+    ) -> Page:
+        found = self._find(table)
+        start = encode_key(prefix)
+        first = bisect_left(found.order, start + (encode_key([low]) if low is not None else b""))
+        last = bisect_left(found.order, start + (encode_key([high]) if high is not None else b"") + b"\xff")
+        if after is not None:
+            place = check_key(table, found.key, after)
+            if reverse:
+                last = min(last, bisect_left(found.order, place))
+            else:
+                first = max(first, bisect_right(found.order, place))
+        keys = found.order[first:last]
+        if reverse:
+            keys.reverse()
+        items = [decode_item(found.items[key]) for key in keys[:limit]]
+        return Page(items, key_of(table, found.key, items[-1]) if len(keys) > limit and items else None)
+
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        return {name: table.key for name, table in sorted(self._tables.items())}
+
+    def close(self) -> None:
+        pass
+
+    def _find(self, name: str) -> _Table:
+        if name not in self._tables:
+            raise NotFound(f"no table {name}", hint="declare it in the pipeline, with a key")
+        return self._tables[name]

@@ -1,0 +1,212 @@
+"""What every store promises. `caudal.testing.StoreSuite` checks each promise."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from enum import Enum
+from typing import Any, Self
+
+from caudal.errors import ConditionFailed, InvalidItem
+from caudal.ingest.items import encode_key
+from caudal.records import Item
+
+Key = Sequence[Any]
+"""Values of the key columns, in their order."""
+
+
+class _Expectation(Enum):
+    ABSENT = "absent"
+    PRESENT = "present"
+
+
+ABSENT = _Expectation.ABSENT
+"""Expect that there is no such item; as an attribute's value: that the item lacks the attribute."""
+PRESENT = _Expectation.PRESENT
+"""Expect that there is such an item."""
+
+Expect = _Expectation | Mapping[str, Any] | None
+"""What the item must be for the write to happen: ABSENT, PRESENT, or attributes with the values they must have."""
+
+
+@dataclass(frozen=True)
+class Put:
+    """Write a whole item, replacing any of the same key."""
+
+    table: str
+    item: Item
+    expect: Expect = None
+
+
+@dataclass(frozen=True)
+class Update:
+    """Change some attributes of an item; one that is not there starts from its key alone."""
+
+    table: str
+    key: Key
+    set: Item = field(default_factory=dict)
+    add: Mapping[str, int | Decimal] = field(default_factory=dict)
+    """Amounts to add to numbers; a missing number counts as 0."""
+    remove: Sequence[str] = ()
+    expect: Expect = None
+
+
+@dataclass(frozen=True)
+class Delete:
+    """Remove an item; nothing happens, and no change is written, if there is none."""
+
+    table: str
+    key: Key
+    expect: Expect = None
+    reason: str = "user"
+
+
+Write = Put | Update | Delete
+
+
+@dataclass(frozen=True)
+class Page:
+    """Items in the order of their keys."""
+
+    items: list[Item]
+    after: Key | None
+    """Give it to the next call to read on; None when there is no more."""
+
+
+class Store(ABC):
+    """Tables of items. An item is a dict, schemaless but for its key.
+
+    A write and its change (the item before and after, an event id and time) are one durable transaction: the change is
+    in the stream of the table's name, in the order of writes for each key, if and only if the write took place.
+    """
+
+    @classmethod
+    @abstractmethod
+    def open(cls, url: str) -> Self:
+        """Open the store that `url` names, creating it if it is missing."""
+
+    @abstractmethod
+    def declare(self, table: str, key: Sequence[str], shards: int = 4) -> None:
+        """Create a table and its stream unless they exist.
+
+        Raises ContractError if the table exists with another key.
+        """
+
+    @abstractmethod
+    def write(self, writes: Sequence[Write]) -> list[str | None]:
+        """Do all of the writes, or none; returns each change's event id, None for a delete of nothing.
+
+        Raises ConditionFailed if an item is not as expected, InvalidItem if one cannot be held, NotFound for an
+        undeclared table.
+        """
+
+    @abstractmethod
+    def get(self, table: str, key: Key) -> Item | None:
+        """The item of that key, None if there is none."""
+
+    @abstractmethod
+    def query(
+        self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
+        limit: int = 1000, after: Key | None = None, reverse: bool = False,
+    ) -> Page:
+        """Items whose key starts with `prefix`, the next part of the key from `low` to `high`, both included."""
+
+    @abstractmethod
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        """Table name to its key columns."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what was opened."""
+
+    def put(self, table: str, item: Item, expect: Expect = None) -> str | None:
+        """Write one item: see `Put`."""
+        return self.write([Put(table, item, expect)])[0]
+
+    def update(
+        self, table: str, key: Key, set: Item | None = None, *,
+        add: Mapping[str, int | Decimal] | None = None, remove: Sequence[str] = (), expect: Expect = None,
+    ) -> str | None:
+        """Change attributes of one item: see `Update`."""
+        return self.write([Update(table, key, set or {}, add or {}, remove, expect)])[0]
+
+    def delete(self, table: str, key: Key, expect: Expect = None, reason: str = "user") -> str | None:
+        """Remove one item: see `Delete`."""
+        return self.write([Delete(table, key, expect, reason)])[0]
+
+    def put_batch(self, table: str, items: Iterable[Item], size: int = 1000) -> int:
+        """Write many items, `size` a transaction; returns how many."""
+        total = 0
+        for batch in _batches(items, size):
+            self.write([Put(table, item) for item in batch])
+            total += len(batch)
+        return total
+
+    def scan(self, table: str, page: int = 1000) -> Iterator[Item]:
+        """All items in the order of their keys, read by page."""
+        after: Key | None = None
+        while True:
+            found = self.query(table, limit=page, after=after)
+            yield from found.items
+            if found.after is None:
+                return
+            after = found.after
+
+
+def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    for item in items:
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def key_of(table: str, key: Sequence[str], item: Item) -> tuple[Any, ...]:
+    """The values of an item's key. Raises InvalidItem if a part is missing or NULL."""
+    for name in key:
+        if item.get(name) is None:
+            raise InvalidItem(f"{table}: the item has no {name}, which is part of its key", hint="give every key column a value")
+    return tuple(item[name] for name in key)
+
+
+def check_key(table: str, columns: Sequence[str], key: Key) -> bytes:
+    """The bytes of a key given by hand. Raises InvalidItem for a wrong number of parts."""
+    if isinstance(key, str) or len(key) != len(columns):
+        raise InvalidItem(f"{table}: a key here is ({', '.join(columns)})", hint=f"give {len(columns)} value(s), in that order")
+    return encode_key(key)
+
+
+def check_expected(table: str, expect: Expect, item: Item | None) -> None:
+    """Raises ConditionFailed, naming what differs (never its value), if `item` is not as expected."""
+    if expect is None:
+        return
+    if expect is ABSENT:
+        if item is not None:
+            raise ConditionFailed(f"{table}: the item is there already", hint="read it, and decide again")
+        return
+    if item is None:
+        raise ConditionFailed(f"{table}: the item is not there", hint="it was deleted, or never written")
+    if isinstance(expect, Mapping):
+        for name, value in expect.items():
+            if (name in item) if value is ABSENT else (name not in item or item[name] != value):
+                raise ConditionFailed(f"{table}: attribute {name} is not as expected", hint="read the item, and decide again")
+
+
+def updated(table: str, columns: Sequence[str], write: Update, item: Item | None) -> Item:
+    """The item that an update makes of `item`."""
+    made = dict(item) if item is not None else dict(zip(columns, write.key, strict=True))
+    for name in (*write.set, *write.add, *write.remove):
+        if name in columns:
+            raise InvalidItem(f"{table}: {name} is part of the key, which never changes", hint="delete the item and put another")
+    made.update(write.set)
+    for name, amount in write.add.items():
+        old = made.get(name, 0)
+        if isinstance(old, bool) or not isinstance(old, int | Decimal):
+            raise InvalidItem(f"{table}: attribute {name} is not a number, so nothing can be added to it", hint="set it instead")
+        made[name] = old + amount
+    for name in write.remove:
+        made.pop(name, None)
+    return made

@@ -1,0 +1,165 @@
+"""The embedded store: items in SQLite, each write's change appended to the stream in the same transaction."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import apsw
+import msgspec
+
+from caudal.errors import ConfigError, ContractError, NotFound
+from caudal.ingest.changes import Stamp, encode_delete, encode_put
+from caudal.ingest.items import decode_item, encode_item, encode_key
+from caudal.ingest.store.port import Delete, Key, Page, Put, Store, Update, Write, check_expected, check_key, key_of, updated
+from caudal.ingest.stream import chunks
+from caudal.bell import Bell
+from caudal.ingest.stream.port import shard_of
+from caudal.records import Item
+from caudal.registry import path_of
+from caudal.sqlite import open_database, translated
+
+SCHEMA = chunks.SCHEMA + """
+CREATE TABLE IF NOT EXISTS item_table (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL);
+"""
+
+
+class _Table(NamedTuple):
+    name: str
+    key: tuple[str, ...]
+    stream: chunks.Place
+    select: str
+    upsert: str
+    delete: str
+
+
+class SqliteStore(Store):
+    """A store for one machine: durable, shared by processes."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = open_database(path, SCHEMA)
+        self._bell = Bell(path)
+        self._db.after_commit(self._bell.ring)
+        self._tables: dict[str, _Table] = {}
+        self._stamp = Stamp()
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        path = path_of(url)
+        if not path:
+            raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/store.db")
+        return cls(Path(path))
+
+    def declare(self, table: str, key: Sequence[str], shards: int = 4) -> None:
+        self._db.transact(lambda db: self._create(db, table, key, shards))
+        self._table(table)
+
+    @staticmethod
+    def _create(db: apsw.Connection, table: str, key: Sequence[str], shards: int) -> None:
+        found = db.execute("SELECT key FROM item_table WHERE name = ?", (table,)).get
+        wanted = msgspec.json.encode(list(key)).decode()
+        if found is not None and found != wanted:
+            raise ContractError(f"table {table}: its items are keyed by {found}, the contract says {wanted}",
+                                hint="a key never changes: declare a new table and copy the items")
+        chunks.create(db, table, shards)
+        if found is None:
+            db.execute("INSERT INTO item_table (name, key) VALUES (?, ?)", (table, wanted))
+            db.execute(f"CREATE TABLE item_{db.last_insert_rowid()} (key BLOB PRIMARY KEY, item BLOB NOT NULL)")
+
+    def write(self, writes: Sequence[Write]) -> list[str | None]:
+        for name in {write.table for write in writes}:
+            self._table(name)  # looked up here: a transaction reads no other connection
+        prepared = [self._prepare(write) for write in writes]
+        return self._db.transact(lambda db: self._apply(db, writes, prepared))
+
+    def _prepare(self, write: Write) -> tuple[bytes, bytes | None]:
+        """Key and new item in bytes, made outside the transaction where that can be done."""
+        table = self._tables[write.table]
+        if isinstance(write, Put):
+            return encode_key(key_of(table.name, table.key, write.item)), encode_item(write.item)
+        return check_key(table.name, table.key, write.key), None
+
+    def _apply(
+        self, db: apsw.Connection, writes: Sequence[Write], prepared: list[tuple[bytes, bytes | None]]
+    ) -> list[str | None]:
+        ids: list[str | None] = []
+        now = self._stamp.time()
+        runs: dict[tuple[str, int], list[bytes]] = defaultdict(list)
+        for write, (key, new) in zip(writes, prepared, strict=True):
+            table = self._tables[write.table]
+            old: bytes | None = db.execute(table.select, (key,)).get
+            if write.expect is not None:
+                check_expected(table.name, write.expect, decode_item(old) if old is not None else None)
+            if isinstance(write, Update):
+                new = encode_item(updated(table.name, table.key, write, decode_item(old) if old is not None else None))
+            if new is None and old is None:
+                ids.append(None)
+                continue
+            event_id = self._stamp.id()
+            if new is not None:
+                db.execute(table.upsert, (key, new))
+                change = encode_put(event_id, now, new, old)
+            else:
+                assert isinstance(write, Delete) and old is not None
+                db.execute(table.delete, (key,))
+                change = encode_delete(event_id, now, old, write.reason)
+            ids.append(event_id)
+            runs[table.name, shard_of(key, table.stream.shards)].append(change)
+        for (name, shard), run in runs.items():
+            chunks.append(db, self._tables[name].stream, shard, run, now)
+        return ids
+
+    def get(self, table: str, key: Key) -> Item | None:
+        found = self._table(table)
+        with translated(self._db.path):
+            data = self._db.reader.execute(found.select, (check_key(table, found.key, key),)).get
+        return decode_item(data) if data is not None else None
+
+    def query(
+        self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
+        limit: int = 1000, after: Key | None = None, reverse: bool = False,
+    ) -> Page:
+        found = self._table(table)
+        start = encode_key(prefix)
+        end = start + b"\xff"
+        if high is not None:
+            end = start + encode_key([high]) + b"\xff"
+        if low is not None:
+            start += encode_key([low])
+        if after is not None:
+            place = check_key(table, found.key, after)
+            start, end = (start, place) if reverse else (max(start, place + b"\x00"), end)
+        sql = (
+            f"{found.select.partition(' WHERE')[0]} WHERE key >= ? AND key < ? "
+            f"ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"
+        )
+        with translated(self._db.path):
+            rows = [data for (data,) in self._db.reader.execute(sql, (start, end, limit + 1))]
+        items = [decode_item(data) for data in rows[:limit]]
+        more = len(rows) > limit and bool(items)
+        return Page(items, key_of(table, found.key, items[-1]) if more else None)
+
+    def tables(self) -> dict[str, tuple[str, ...]]:
+        with translated(self._db.path):
+            rows = list(self._db.reader.execute("SELECT name, key FROM item_table ORDER BY name"))
+        return {name: tuple(msgspec.json.decode(key)) for name, key in rows}
+
+    def close(self) -> None:
+        self._bell.close()
+        self._db.close()
+
+    def _table(self, name: str) -> _Table:
+        if name not in self._tables:
+            with translated(self._db.path):
+                row = self._db.reader.execute("SELECT id, key FROM item_table WHERE name = ?", (name,)).fetchone()
+                if row is None:
+                    raise NotFound(f"no table {name}", hint="declare it in the pipeline, with a key")
+                stream = chunks.place(self._db.reader, name)
+            where = f"item_{row[0]}"
+            self._tables[name] = _Table(
+                name, tuple(msgspec.json.decode(row[1])), stream,
+                f"SELECT item FROM {where} WHERE key = ?",
+                f"INSERT INTO {where} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET item = excluded.item",
+                f"DELETE FROM {where} WHERE key = ?",
+            )
+        return self._tables[name]

@@ -1,0 +1,143 @@
+"""The stream inside an SQLite file: runs of records, written in the transaction of whoever writes them.
+
+The embedded store appends here in the very transaction that changes an item, so that a write and its change are one.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import apsw
+import numpy as np
+import pyarrow as pa
+
+from caudal.errors import BackendError, NotFound, Trimmed
+from caudal.ingest.stream.port import Ends
+from caudal.records import Records, ends
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, shards INTEGER NOT NULL, base INTEGER NOT NULL);
+-- id is (base + shard) * 2**44 + position of the first record: one b-tree, no index beside it.
+CREATE TABLE IF NOT EXISTS chunk (
+  id INTEGER PRIMARY KEY, records INTEGER NOT NULL, time INTEGER NOT NULL, size INTEGER NOT NULL,
+  lengths BLOB NOT NULL, data BLOB NOT NULL);
+"""
+
+SPAN = 1 << 44
+COMPRESS_FROM = 16_384
+"""Bytes from which a chunk is compressed: a batch, not a single put."""
+
+_zstd = pa.Codec("zstd", compression_level=1)
+
+
+class Place(NamedTuple):
+    """Where a stream's shards are in the table."""
+
+    shards: int
+    base: int
+
+
+def create(db: apsw.Connection, name: str, shards: int) -> Place:
+    """Create the stream unless it exists."""
+    db.execute(
+        "INSERT INTO stream SELECT ?1, ?2, coalesce(max(base + shards), 0) FROM stream WHERE true ON CONFLICT DO NOTHING",
+        (name, shards),
+    )
+    return place(db, name)
+
+
+def place(db: apsw.Connection, name: str) -> Place:
+    """Find a stream. Raises NotFound."""
+    row = db.execute("SELECT shards, base FROM stream WHERE name = ?", (name,)).fetchone()
+    if row is None:
+        raise NotFound(f"no stream {name}", hint="declare a table of that name in the pipeline")
+    return Place(*row)
+
+
+def append(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> None:
+    """Add one chunk; to be called inside a transaction."""
+    low = (where.base + shard) * SPAN
+    last = db.execute(
+        "SELECT id, records FROM chunk WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1", (low, low + SPAN)
+    ).fetchone()
+    first = last[0] + last[1] if last else low
+    data = b"".join(records)
+    size = len(data)
+    if size >= COMPRESS_FROM:
+        data = _zstd.compress(data, asbytes=True)
+    lengths = np.fromiter(map(len, records), np.uint32, len(records)).tobytes()
+    db.execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)", (first, len(records), time, size, lengths, data))
+
+
+def shard_ends(db: apsw.Connection, where: Place) -> dict[int, Ends]:
+    """Shard to its oldest and next position."""
+    found = {}
+    for shard in range(where.shards):
+        low = (where.base + shard) * SPAN
+        oldest, newest = db.execute(
+            "SELECT min(id), max(id + records) FROM ("
+            "SELECT * FROM (SELECT id, records FROM chunk WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 1)"
+            " UNION ALL SELECT * FROM (SELECT id, records FROM chunk WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1))",
+            (low, low + SPAN),
+        ).get
+        found[shard] = Ends(0, 0) if oldest is None else Ends(oldest - low, newest - low)
+    return found
+
+
+def read(db: apsw.Connection, where: Place, name: str, shard: int, offset: int, limit_bytes: int) -> Records:
+    """The records from `offset` on: see `Stream.read`."""
+    low = (where.base + shard) * SPAN
+    start = db.execute("SELECT max(id) FROM chunk WHERE id >= ? AND id <= ?", (low, low + offset)).get
+    if start is None:
+        _gap(db, where, name, shard, offset)
+        return Records.of(shard, offset, [])
+    lengths, times, data, total = [], [], [], 0
+    for _, count, time, size, blob, body in db.execute(
+        "SELECT * FROM chunk WHERE id >= ? AND id < ? ORDER BY id", (start, low + SPAN)
+    ):
+        lengths.append(blob)
+        times.append((time, count))
+        data.append(body if len(body) == size else _zstd.decompress(body, decompressed_size=size, asbytes=True))
+        total += size
+        if total >= limit_bytes and sum(c for _, c in times) > low + offset - start:
+            break
+    sizes = np.frombuffer(b"".join(lengths), np.uint32).astype(np.int64)
+    found = Records(
+        shard, start - low, ends(sizes), b"".join(data),
+        np.repeat([t for t, _ in times], [c for _, c in times]).astype(np.int64),
+    )
+    if offset > found.next:
+        _gap(db, where, name, shard, offset)
+    wanted = found[offset - found.first :]
+    return _within(wanted, limit_bytes)
+
+
+def _within(records: Records, limit_bytes: int) -> Records:
+    """The longest start of `records` that fits, but at least one record."""
+    if not len(records) or records.offsets[-1] <= limit_bytes:
+        return records
+    fit = int(np.searchsorted(records.offsets, limit_bytes, side="right")) - 1
+    return records[: max(1, fit)]
+
+
+def _gap(db: apsw.Connection, where: Place, name: str, shard: int, offset: int) -> None:
+    oldest, newest = shard_ends(db, where)[shard]
+    if offset < oldest:
+        raise Trimmed(
+            f"stream {name}, shard {shard}: positions {offset} to {oldest - 1} are no longer kept",
+            hint=f"read on from {oldest}, and import what was in between again; or keep records longer (stream.retention)",
+        )
+    if offset > newest:
+        raise BackendError(
+            f"stream {name}, shard {shard}: position {offset} is past the end, {newest}",
+            hint="the stream is younger than the lake: was store.db replaced?",
+        )
+
+
+def trim(db: apsw.Connection, where: Place, shard: int, before: int) -> None:
+    """Drop whole chunks below `before`; the newest stays, for it holds the next position."""
+    low = (where.base + shard) * SPAN
+    db.execute(
+        "DELETE FROM chunk WHERE id >= ?1 AND id < ?2 AND id + records <= ?2"
+        " AND id < (SELECT max(id) FROM chunk WHERE id >= ?1 AND id < ?3)",
+        (low, low + before, low + SPAN),
+    )

@@ -1,0 +1,94 @@
+"""The stream as lists: the model that other streams are compared with."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Self
+
+from caudal.errors import BackendError, NotFound, Trimmed
+from caudal.ingest.stream.port import Ends, Stream, shard_of
+from caudal.records import Records
+
+
+@dataclass
+class _Shard:
+    oldest: int = 0
+    records: list[bytes] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    chunks: list[int] = field(default_factory=list)  # position after each append: what trim drops whole
+
+
+class MemoryStream(Stream):
+    """A stream that its process forgets when it ends; `memory:name` is shared by whoever opens that name."""
+
+    _shared: ClassVar[dict[str, "MemoryStream"]] = {}
+
+    def __init__(self) -> None:
+        self._streams: dict[str, list[_Shard]] = {}
+        self._news = threading.Condition()
+
+    @classmethod
+    def open(cls, url: str) -> Self:
+        name = url.partition(":")[2]
+        if not name.strip("/"):
+            return cls()
+        return cls._shared.setdefault(name, cls())  # type: ignore[return-value]
+
+    def create(self, name: str, shards: int = 4) -> int:
+        return len(self._streams.setdefault(name, [_Shard() for _ in range(shards)]))
+
+    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+        shards = self._find(name)
+        with self._news:
+            now = time.time_ns() // 1000
+            for key, record in records:
+                shard = shards[shard_of(key, len(shards))]
+                shard.records.append(record)
+                shard.times.append(now)
+            for shard in shards:
+                if shard.records and (not shard.chunks or shard.chunks[-1] < len(shard.records)):
+                    shard.chunks.append(len(shard.records))
+            self._news.notify_all()
+
+    def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
+        found = self._find(name)[shard]
+        if offset < found.oldest:
+            raise Trimmed(f"stream {name}, shard {shard}: positions {offset} to {found.oldest - 1} are no longer kept")
+        if offset > len(found.records):
+            raise BackendError(f"stream {name}, shard {shard}: position {offset} is past the end, {len(found.records)}")
+        stop, total = offset, 0
+        while stop < len(found.records) and (stop == offset or total + len(found.records[stop]) <= limit_bytes):
+            total += len(found.records[stop])
+            stop += 1
+        run = Records.of(shard, offset, found.records[offset:stop])
+        run.times[:] = found.times[offset:stop]
+        return run
+
+    def ends(self, name: str) -> dict[int, Ends]:
+        return {n: Ends(shard.oldest, len(shard.records)) for n, shard in enumerate(self._find(name))}
+
+    def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:
+        def news() -> bool:
+            return any(ends.next > seen.get(shard, 0) for shard, ends in self.ends(name).items())
+
+        with self._news:
+            return self._news.wait_for(news, timeout)
+
+    def names(self) -> list[str]:
+        return sorted(self._streams)
+
+    def trim(self, name: str, before: Mapping[int, int]) -> None:
+        """Drop the oldest records: see `SupportsRetention`."""
+        for number, offset in before.items():
+            shard = self._find(name)[number]
+            whole = [end for end in shard.chunks[:-1] if end <= offset]
+            shard.oldest = max(shard.oldest, *whole, 0)
+
+    def close(self) -> None:
+        pass
+
+    def _find(self, name: str) -> list[_Shard]:
+        if name not in self._streams:
+            raise NotFound(f"no stream {name}", hint="declare a table of that name in the pipeline")
+        return self._streams[name]

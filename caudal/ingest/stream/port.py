@@ -1,0 +1,89 @@
+"""What every stream promises. `caudal.testing.StreamSuite` checks each promise."""
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, Self, runtime_checkable
+
+from caudal.records import Positions, Records
+
+
+class Ends(NamedTuple):
+    """What a shard holds."""
+
+    oldest: int
+    """Position of the oldest record that can still be read."""
+    next: int
+    """Position that the next record will get."""
+
+
+def shard_of(key: bytes, shards: int) -> int:
+    """The shard of a key: the same for ever, in every process."""
+    return zlib.crc32(key) % shards
+
+
+class Stream(ABC):
+    """Named streams of records, each an ordered log in shards.
+
+    Records of one key are read in the order in which they were appended; order across keys is not promised. A record
+    is durable once `append` returned, and positions in a shard are dense: 0, 1, 2, … The stream keeps no reader's
+    position, so any number of readers read independently.
+    """
+
+    @classmethod
+    @abstractmethod
+    def open(cls, url: str) -> Self:
+        """Open the streams that `url` names, creating the place if it is missing."""
+
+    @abstractmethod
+    def create(self, name: str, shards: int = 4) -> int:
+        """Create a stream unless it exists; returns its number of shards, which never changes."""
+
+    @abstractmethod
+    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Add (key, bytes) records durably, all or none, in their order.
+
+        Raises NotFound if there is no such stream.
+        """
+
+    @abstractmethod
+    def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
+        """The records from `offset` on, up to about `limit_bytes`, at least one unless `offset` is the end.
+
+        Raises Trimmed, naming the gap, if that record is no longer kept; BackendError if `offset` is past the end.
+        """
+
+    @abstractmethod
+    def ends(self, name: str) -> dict[int, Ends]:
+        """Shard to the oldest and the next position."""
+
+    @abstractmethod
+    def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:
+        """Block until a shard has a record at or past its position in `seen`, or `timeout` seconds have passed.
+
+        Says whether there is one. Does not poll busily.
+        """
+
+    @abstractmethod
+    def names(self) -> list[str]:
+        """The streams that exist, sorted."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what was opened."""
+
+    def start(self, name: str) -> Positions:
+        """Positions of the oldest records."""
+        return {shard: ends.oldest for shard, ends in self.ends(name).items()}
+
+    def now(self, name: str) -> Positions:
+        """Positions after the newest records."""
+        return {shard: ends.next for shard, ends in self.ends(name).items()}
+
+
+@runtime_checkable
+class SupportsRetention(Protocol):
+    """A stream that can drop its oldest records."""
+
+    def trim(self, name: str, before: Mapping[int, int]) -> None:
+        """Drop whole chunks below the positions in `before`; the newest chunk of a shard always stays."""

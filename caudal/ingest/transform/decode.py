@@ -1,0 +1,205 @@
+"""From records to typed rows: whole batches at once, and what does not fit one by one, with the reason.
+
+pyarrow reads a batch of JSON straight to Arrow with the contract's types: numbers from their text, never through a
+float. When that fails, a quick look at each record finds the suspects, and the others are read as a batch again; if
+that fails too, the batch is cut in pieces. Suspects and small pieces are read exactly, record by record.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from caudal.contract import SYSTEM, TIMESTAMP, Contract
+from caudal.ingest.transform.dynamodb import DynamodbForm
+from caudal.ingest.transform.form import Columns, Form, blanked, parse
+from caudal.ingest.transform.native import CaudalForm, PlainForm
+from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit, exact_value
+from caudal.records import Records, Rejected
+
+FORMS: dict[str, type[Form]] = {"caudal": CaudalForm, "plain": PlainForm, "dynamodb": DynamodbForm}
+
+PIECES = 8
+SMALL = 64
+"""Records from which cutting up a batch costs more than reading each."""
+
+
+@dataclass
+class Decoded:
+    """Rows and rejections of a run of records, each record in exactly one of them."""
+
+    rows: pa.Table
+    rejected: list[Rejected] = field(default_factory=list)
+    warnings: Counter[str] = field(default_factory=Counter)
+
+
+class Decoder:
+    """Reads records of one form as rows of one contract, with the system columns."""
+
+    def __init__(self, contract: Contract, form: str = "caudal") -> None:
+        self.contract = contract
+        self.schema = contract.row_schema
+        self._form = FORMS[form](contract)
+        self._required = [n for n, column in enumerate(contract.columns) if not column.nullable]
+        self._enumerations = {n: pa.array(column.values) for n, column in enumerate(contract.columns) if column.values}
+
+    def decode(self, records: Records) -> Decoded:
+        """Read every record. Never raises for what is in one."""
+        if not len(records):
+            return Decoded(self.schema.empty_table())
+        warnings: Counter[str] = Counter()
+        tables: list[pa.Table] = []
+        rejected: list[Rejected] = []
+        self._read(records, tables, rejected, warnings)
+        return Decoded(pa.concat_tables(tables) if tables else self.schema.empty_table(), rejected, warnings)
+
+    def _read(self, records: Records, tables: list[pa.Table], rejected: list[Rejected], warnings: Counter[str]) -> None:
+        seen: Counter[str] = Counter()
+        table, misfits = self._fast(_one_a_line(records), seen)
+        if table is None and len(records) > SMALL:
+            table, misfits = self._fast_without_suspects(records, seen)
+        if table is not None:
+            warnings += seen
+            if len(misfits):
+                table = table.filter(pa.array(~_mask(len(records), misfits)))
+                self._slow(records, misfits, tables, rejected, warnings)
+            if len(table):
+                tables.append(table)
+        elif len(records) <= SMALL:
+            self._slow(records, np.arange(len(records)), tables, rejected, warnings)
+        else:
+            step = -(-len(records) // PIECES)
+            for start in range(0, len(records), step):
+                self._read(records[start : start + step], tables, rejected, warnings)
+
+    def _fast_without_suspects(self, records: Records, warnings: Counter[str]) -> tuple[pa.Table | None, np.ndarray]:
+        suspects = self._form.suspects(records)
+        if not 0 < len(suspects) < len(records):
+            return None, suspects
+        warnings.clear()
+        table, misfits = self._fast(_one_a_line(blanked(records, suspects)), warnings)
+        return table, np.union1d(suspects, misfits)
+
+    def _fast(self, records: Records, warnings: Counter[str]) -> tuple[pa.Table | None, np.ndarray]:
+        """The rows, one a record, and which of them must be looked at again; None if the batch does not parse."""
+        nothing = np.zeros(0, np.int64)
+        if not _is_aligned(records) or not _is_utf8(records.data):
+            return None, nothing
+        try:
+            parsed = parse(records, self._form.schema)
+            columns = self._form.columns(parsed, records, lambda name: _count(warnings, name))
+        except pa.ArrowInvalid:
+            return None, nothing
+        return self._table(columns, records), self._misfits(columns)
+
+    def _table(self, columns: Columns, records: Records) -> pa.Table:
+        n = len(records)
+        system = [
+            columns.op, columns.reason, columns.event_time.cast(TIMESTAMP), columns.event_id,
+            pa.repeat(pa.scalar(records.shard, pa.int32()), n), pa.array(np.arange(records.first, records.first + n)),
+        ]
+        # Nullability is checked by `_misfits`; until then the columns may hold NULL.
+        return pa.Table.from_arrays([*columns.values, *system], schema=self.schema)
+
+    def _misfits(self, columns: Columns) -> np.ndarray:
+        fits = columns.fits
+        for n in self._required:
+            if columns.values[n].null_count:
+                fits = _both(fits, columns.values[n].is_valid())
+        for n, values in self._enumerations.items():
+            fits = _both(fits, pc.or_(pc.is_in(columns.values[n], values), columns.values[n].is_null()))
+        times = [columns.values[n] for n, column in enumerate(self.contract.columns) if column.kind == "timestamp"]
+        for time in (*times, columns.event_time):
+            micros = time.cast(pa.int64())
+            limits = pc.min_max(micros)
+            if limits["min"].is_valid and not FIRST_TIME <= limits["min"].as_py() <= limits["max"].as_py() <= LAST_TIME:
+                inside = pc.and_(pc.greater_equal(micros, FIRST_TIME), pc.less_equal(micros, LAST_TIME))
+                fits = _both(fits, pc.fill_null(inside, True))
+        if fits is None or fits.false_count == 0:
+            return np.zeros(0, np.int64)
+        return np.flatnonzero(~fits.to_numpy(zero_copy_only=False))
+
+    def _slow(
+        self, records: Records, which: np.ndarray, tables: list[pa.Table], rejected: list[Rejected], warnings: Counter[str]
+    ) -> None:
+        rows = []
+        for index in which.tolist():
+            raw, position, arrived = records.raw(index), records.first + index, int(records.times[index])
+            seen: Counter[str] = Counter()
+            try:
+                rows.append(self._row(raw, records.shard, position, arrived, seen))
+                warnings += seen
+            except Misfit as misfit:
+                rejected.append(Rejected(records.shard, position, arrived, misfit.reason, misfit.detail, raw))
+        if rows:
+            tables.append(pa.Table.from_pylist(rows, self.schema))
+
+    def _row(self, raw: bytes, shard: int, position: int, arrived: int, warnings: Counter[str]) -> dict[str, object]:
+        def warn(name: str) -> None:
+            warnings[name] += 1
+
+        seen = self._form.read(raw, shard, position, arrived, warn)
+        row: dict[str, object] = {}
+        for column in self.contract.columns:
+            value = seen.item.get(column.name)
+            if value is None and column.name in self.contract.key:
+                raise Misfit("null_key", f"{column.name} is part of the key and has no value")
+            row[column.name] = exact_value(column, value, warn)
+        values = (seen.op, seen.reason, seen.event_time, seen.event_id, shard, position)
+        row.update(zip(SYSTEM.names, values, strict=True))
+        return row
+
+
+def _mask(n: int, where: np.ndarray) -> np.ndarray:
+    mask = np.zeros(n, bool)
+    mask[where] = True
+    return mask
+
+
+def _both(fits: pa.Array | None, more: pa.Array) -> pa.Array:
+    return more if fits is None else pc.and_(fits, more)
+
+
+def _count(warnings: Counter[str], name: str) -> None:
+    warnings[name] += 1
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        pa.array([data], pa.large_binary()).cast(pa.large_string())
+    except pa.ArrowInvalid:
+        return False
+    return True
+
+
+def _is_aligned(records: Records) -> bool:
+    """Whether each record starts as an object and ends as one.
+
+    Then no object can span two records (a `}` before a `{` needs a comma between), and as many rows as records means
+    one row each.
+    """
+    lengths = records.lengths
+    if lengths.min() < 3:
+        return False
+    data = np.frombuffer(records.data, np.uint8)
+    return bool((data[records.offsets[:-1]] == 0x7B).all() and (data[records.offsets[1:] - 2] == 0x7D).all())
+
+
+def _one_a_line(records: Records) -> Records:
+    """The records, each ending in exactly the newline that pyarrow wants between them."""
+    data = np.frombuffer(records.data, np.uint8)
+    if records.lengths.min() and (data[records.offsets[1:] - 1] == 0x0A).all():
+        return records
+    values = pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(records), [None, pa.py_buffer(records.offsets), pa.py_buffer(records.data)]
+    )
+    missing = np.ones(len(records), bool)
+    filled = records.lengths > 0
+    missing[filled] = data[records.offsets[1:][filled] - 1] != 0x0A
+    tails = pc.if_else(pa.array(missing), pa.scalar(b"\n", pa.large_binary()), pa.scalar(b"", pa.large_binary()))
+    joined = pc.binary_join_element_wise(values, tails, pa.scalar(b"", pa.large_binary()))
+    offsets = np.frombuffer(joined.buffers()[1], np.int64)[joined.offset : joined.offset + len(joined) + 1]
+    body = joined.buffers()[2].to_pybytes()[offsets[0] : offsets[-1]]
+    return Records(records.shard, records.first, offsets - offsets[0], body, records.times)

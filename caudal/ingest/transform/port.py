@@ -1,0 +1,24 @@
+"""What every transform promises. `caudal.testing.TransformSuite` checks each promise."""
+
+from abc import ABC, abstractmethod
+from typing import Self
+
+from caudal.contract import Contract, UserFunction
+from caudal.records import Outcome, Records
+
+
+class Transform(ABC):
+    """Makes rows of records.
+
+    Each record becomes one or more rows, or is dropped, or rejected with a reason: alone, whatever its neighbours are,
+    whatever the user's function does with it. Nothing in a record makes `apply` raise.
+    """
+
+    @classmethod
+    @abstractmethod
+    def open(cls, url: str, source: Contract, into: Contract, function: UserFunction | None) -> Self:
+        """Open what turns records of `source` into rows of `into`, by the user's function if there is one."""
+
+    @abstractmethod
+    def apply(self, records: Records) -> Outcome:
+        """Account for every record once; the rows have the columns of `into.row_schema`."""

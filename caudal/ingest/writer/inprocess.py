@@ -1,0 +1,179 @@
+"""The embedded writer: one thread a delivery, whole batches in Arrow from the stream to the committed file."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Self
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from caudal.config import Config
+from caudal.contract import Contract, Delivery, UserFunction
+from caudal.ingest.stream import Stream
+from caudal.ingest.transform import Transform, open_transform
+from caudal.ingest.writer.layout import data_folder, new_name, quarantine_folder, split
+from caudal.ingest.writer.port import Writer
+from caudal.ingest.writer.quarantine import to_table
+from caudal.lake.catalog import Catalog, LakeTable, SupportsFlush
+from caudal.lake.catalog.owner import new_owner
+from caudal.lake.files import Files
+from caudal.lake.formats import encode, suffix
+from caudal.records import Commit, DataFile, Outcome, Positions, Records
+
+POLL_SECONDS = 0.05
+"""How often a batch that is neither full nor old is looked at again."""
+
+
+class InprocessWriter(Writer):
+    """Delivers in its own process; several threads or processes may try, one holds the lease."""
+
+    def __init__(
+        self, config: Config, database: str, delivery: Delivery, table: LakeTable, transform: Transform,
+        stream: Stream, files: Files, catalog: Catalog,
+    ) -> None:
+        self._database = database
+        self._delivery = delivery
+        self._table = table
+        self._transform = transform
+        self._stream = stream
+        self._files = files
+        self._catalog = catalog
+        self._owner = new_owner()
+        self._lease_seconds = config.writer.lease_seconds
+        self._epoch = 0
+        self._positions: Positions | None = None  # None: ask the catalog
+        self._renew_at = 0.0
+        self._flushes = 0
+        self._record_bytes = 300.0  # seen so far, on average: turns a count into an estimate of bytes
+
+    @classmethod
+    def open(
+        cls, url: str, config: Config, database: str, source: Contract, delivery: Delivery, table: LakeTable,
+        stream: Stream, files: Files, catalog: Catalog,
+    ) -> Self:
+        function = delivery.transform
+        assert function is None or isinstance(function, UserFunction)
+        transform = open_transform(config.url("transform"), source, table.contract, function)
+        return cls(config, database, delivery, table, transform, stream, files, catalog)
+
+    def step(self, timeout: float = 1.0) -> int:
+        positions = self._hold()
+        until = time.monotonic() + timeout
+        if not self._stream.wait(self._table.source, positions, timeout):
+            return 0
+        due = self._due_at(positions)
+        while not (self._is_full(positions) or self._is_asked() or time.time() >= due):
+            if time.monotonic() >= until:
+                return 0
+            time.sleep(min(POLL_SECONDS, max(0.0, due - time.time()), max(0.0, until - time.monotonic())))
+            self._hold()
+        return self._guarded(lambda: self._deliver(self._stream.now(self._table.source)))
+
+    def flush(self) -> int:
+        goal = self._stream.now(self._table.source)
+        total = 0
+        while any(self._hold().get(shard, 0) < offset for shard, offset in goal.items()):
+            total += self._guarded(lambda: self._deliver(goal))
+        return total
+
+    def close(self) -> None:
+        if self._positions is not None:
+            self._positions = None
+            self._catalog.release(self._table.name, self._owner)
+
+    def _hold(self) -> Positions:
+        """Take or renew the lease; the positions to read on from."""
+        if self._positions is None or time.monotonic() >= self._renew_at:
+            lease = self._catalog.lease(self._table.name, self._owner, self._lease_seconds)
+            start = dict.fromkeys(self._stream.ends(self._table.source), 0)
+            self._epoch, self._positions = lease.epoch, {**start, **lease.positions}
+            self._renew_at = time.monotonic() + self._lease_seconds / 3
+        return self._positions
+
+    def _guarded(self, work: Callable[[], int]) -> int:
+        """Whatever goes wrong, the next step starts from what the catalog says."""
+        try:
+            return work()
+        except BaseException:
+            self._positions = None
+            raise
+
+    def _due_at(self, positions: Positions) -> float:
+        """When the oldest waiting record is old enough, as seconds since 1970."""
+        oldest = time.time()
+        for shard, ends in self._stream.ends(self._table.source).items():
+            if ends.next > positions.get(shard, 0):
+                first = self._stream.read(self._table.source, shard, positions.get(shard, 0), limit_bytes=1)
+                oldest = min(oldest, int(first.times[0]) / 1e6)
+        return oldest + self._delivery.buffer_seconds
+
+    def _is_full(self, positions: Positions) -> bool:
+        waiting = sum(ends.next - positions.get(shard, 0) for shard, ends in self._stream.ends(self._table.source).items())
+        return waiting * self._record_bytes >= self._delivery.buffer_bytes
+
+    def _is_asked(self) -> bool:
+        """Whether somebody asked for a flush since we last looked."""
+        if not isinstance(self._catalog, SupportsFlush):
+            return False
+        before, self._flushes = self._flushes, self._catalog.flush_asked(self._table.name)
+        return self._flushes > before
+
+    def _deliver(self, goal: Positions) -> int:
+        """Read one batch up to `goal`, write its files, commit; the number of records."""
+        since = dict(self._positions or {})
+        outcomes, until, records = [], dict(since), 0
+        room = self._delivery.buffer_bytes
+        for shard, offset in sorted(since.items()):
+            if room <= 0 or goal.get(shard, 0) <= offset:
+                continue
+            run = self._stream.read(self._table.source, shard, offset, limit_bytes=room)
+            run = run[: goal[shard] - offset]
+            outcomes.append(self._transform.apply(run))
+            until[shard] = run.next
+            records += len(run)
+            room -= len(run.data)
+            self._learn_size(run)
+        if records:
+            self._commit(since, until, outcomes, records)
+        return records
+
+    def _learn_size(self, run: Records) -> None:
+        if len(run):
+            self._record_bytes = 0.5 * self._record_bytes + 0.5 * len(run.data) / len(run)
+
+    def _commit(self, since: Positions, until: Positions, outcomes: list[Outcome], records: int) -> None:
+        rows = pa.concat_tables([outcome.rows for outcome in outcomes])
+        rejected = [record for outcome in outcomes for record in outcome.rejected]
+        quarantine = []
+        if rejected:
+            path = f"{quarantine_folder(self._database, self._table.name)}/{new_name(self._epoch, '.parquet')}"
+            quarantine = [put_object(self._files, path, (), encode(to_table(rejected), "parquet", ""), len(rejected))]
+        self._catalog.commit(self._table.name, Commit(
+            epoch=self._epoch, since=since, until=until,
+            files=put_rows(self._files, self._database, self._table, self._epoch, rows), quarantine=quarantine,
+            records=records, delivered=sum(o.delivered for o in outcomes), dropped=sum(o.dropped for o in outcomes),
+            quarantined=len(rejected), rows=len(rows), newest=newest(rows),
+        ))
+        self._positions = until
+
+
+def put_rows(files: Files, database: str, table: LakeTable, epoch: int, rows: pa.Table) -> list[DataFile]:
+    """Write rows as objects of a table, one a partition; they are not visible until committed."""
+    made = []
+    for folder, part in split(rows, table.contract) if len(rows) else ():
+        path = f"{data_folder(database, table.name, folder)}/{new_name(epoch, suffix(table.format, table.compression))}"
+        made.append(put_object(files, path, folder, encode(part, table.format, table.compression), len(part)))
+    return made
+
+
+def put_object(files: Files, path: str, folder: tuple[tuple[str, str], ...], data: memoryview, rows: int) -> DataFile:
+    """Write one object, and describe it."""
+    files.put(path, data)
+    return DataFile(path, folder, rows, len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
+
+
+def newest(rows: pa.Table) -> int | None:
+    """The latest event time, microseconds since 1970, UTC."""
+    value: int | None = pc.max(rows["_event_time"].cast(pa.int64())).as_py()
+    return value

@@ -1,0 +1,16 @@
+"""What the lake's files mean: tables, columns, partitions, snapshots."""
+
+from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, SupportsFlush
+from caudal.registry import open_backend
+
+__all__ = ["BACKENDS", "Catalog", "CommitInfo", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush", "open_catalog"]
+
+BACKENDS = {
+    "sqlite": "caudal.lake.catalog.sqlite:SqliteCatalog",
+    "memory": "caudal.lake.catalog.memory:MemoryCatalog",
+}
+
+
+def open_catalog(url: str, database: str) -> Catalog:
+    """Open the catalog that `url` names, at one database: a pipeline's tables."""
+    return open_backend(Catalog, BACKENDS, url, database)  # type: ignore[type-abstract]

@@ -1,0 +1,202 @@
+"""What every catalog promises. `caudal.testing.CatalogSuite` checks each promise."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
+
+from caudal.contract import Column, Contract
+from caudal.errors import Conflict, ContractError, Fenced
+from caudal.records import Commit, DataFile, Positions
+
+
+@dataclass(frozen=True)
+class LakeTable:
+    """A table of the lake: what one delivery fills."""
+
+    name: str
+    """Its name in SQL."""
+    contract: Contract
+    """Columns of its rows, beside `caudal.contract.SYSTEM`; a key if it shows a current state."""
+    source: str
+    """The stream that it is delivered from."""
+    format: Literal["csv", "parquet"] = "parquet"
+    compression: Literal["", "gzip", "zstd"] = ""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A table at one commit."""
+
+    table: LakeTable
+    version: int
+    """0 before the first commit."""
+    time: int
+    """When it was committed, microseconds since 1970, UTC; 0 before the first."""
+    positions: Positions
+    """Shard to the position up to which records are in it."""
+    files: tuple[DataFile, ...]
+    newest: int | None
+    """Event time of its newest row, microseconds since 1970, UTC."""
+
+
+class Lease(NamedTuple):
+    """The right to commit to a table, until somebody takes it over."""
+
+    epoch: int
+    positions: Positions
+    """Where the table stands: read on from here."""
+
+
+class CommitInfo(NamedTuple):
+    """What one commit did."""
+
+    version: int
+    time: int
+    since: Positions
+    until: Positions
+    records: int
+    delivered: int
+    dropped: int
+    quarantined: int
+    rows: int
+
+
+class Replay(NamedTuple):
+    """A quarantined record that has been dealt with."""
+
+    shard: int
+    position: int
+    outcome: Literal["delivered", "dropped"]
+
+
+class Catalog(ABC):
+    """The tables of one database.
+
+    Data files, quarantined records and the positions that they reach become visible in one step, and these positions
+    are the only truth about what has been read. Only the holder of a table's lease commits to it: each taking of the
+    lease has a higher epoch, and a commit under an older one is refused.
+    """
+
+    @classmethod
+    @abstractmethod
+    def open(cls, url: str, database: str) -> Self:
+        """Open a database of the catalog that `url` names, creating it if it is missing."""
+
+    @abstractmethod
+    def declare(self, table: LakeTable) -> None:
+        """Create a table, or give it new nullable columns, which earlier rows show as NULL.
+
+        Raises ContractError, with the reason, for any other difference.
+        """
+
+    @abstractmethod
+    def tables(self) -> dict[str, LakeTable]:
+        """Name to table, sorted."""
+
+    @abstractmethod
+    def lease(self, table: str, owner: str, seconds: float) -> Lease:
+        """Take or renew the lease for some seconds; taking raises the epoch, renewing does not.
+
+        Raises Unavailable while another owner that seems alive holds it.
+        """
+
+    @abstractmethod
+    def release(self, table: str, owner: str) -> None:
+        """Give the lease up."""
+
+    @abstractmethod
+    def commit(self, table: str, commit: Commit) -> int:
+        """Make a commit visible, and return its version.
+
+        Repeating a commit that took effect returns its version again and changes nothing. Raises Fenced if the lease
+        was taken by another, Conflict if `commit.since` is not where the table stands.
+        """
+
+    @abstractmethod
+    def snapshot(self, table: str, version: int | None = None) -> Snapshot:
+        """The table now, or as of a version. Raises NotFound."""
+
+    @abstractmethod
+    def commits(self, table: str) -> list[CommitInfo]:
+        """What each commit did, oldest first."""
+
+    @abstractmethod
+    def quarantine(self, table: str) -> list[DataFile]:
+        """Files of quarantined records, oldest first."""
+
+    @abstractmethod
+    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+        """Make rows of once quarantined records visible and mark these as dealt with; returns the version.
+
+        Needs no lease, for it moves no position. Raises Conflict if one of them was dealt with before.
+        """
+
+    @abstractmethod
+    def replayed(self, table: str) -> dict[tuple[int, int], str]:
+        """(shard, position) of each quarantined record that was dealt with, and its outcome."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release what was opened."""
+
+
+@runtime_checkable
+class SupportsFlush(Protocol):
+    """A catalog through which anybody can ask a table's writer to commit what it has."""
+
+    def ask_flush(self, table: str) -> None: ...
+
+    def flush_asked(self, table: str) -> int:
+        """How often a flush was asked for, ever."""
+
+
+def evolved(old: LakeTable, new: LakeTable) -> LakeTable:
+    """The table that `new` makes of `old`. Raises ContractError if it may not."""
+    for what, before, after in (
+        ("format", old.format, new.format), ("source", old.source, new.source), ("key", old.contract.key, new.contract.key),
+        ("partition", old.contract.partition, new.contract.partition),
+    ):
+        if before != after:
+            raise _refused(old.name, f"its {what} is {_shown(before)}, the pipeline says {_shown(after)}")
+    known = {column.name: column for column in new.contract.columns}
+    for column in old.contract.columns:
+        if column.name not in known:
+            raise _refused(old.name, f"column {column.name} is gone")
+        if _type(column) != _type(known[column.name]):
+            raise _refused(old.name, f"column {column.name} is {_type(column)}, the pipeline says {_type(known[column.name])}")
+    had = {column.name for column in old.contract.columns}
+    added = [column for column in new.contract.columns if column.name not in had]
+    for column in added:
+        if not column.nullable:
+            raise _refused(old.name, f"new column {column.name} may not be NULL, and earlier rows have no value for it",
+                           f"declare it {column.name}: … | None")
+    columns = (*(known[column.name] for column in old.contract.columns), *added)
+    return replace(new, contract=replace(new.contract, columns=columns))
+
+
+def _type(column: Column) -> str:
+    values = f" of {'|'.join(column.values)}" if column.values else ""
+    return f"{column.sql}{values}{'' if column.nullable else ' not null'}"
+
+
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def _refused(table: str, what: str, hint: str = "") -> ContractError:
+    return ContractError(
+        f"table {table}: {what}", hint=hint or "put it back, or declare a table of another name beside this one"
+    )
+
+
+def check_commit(table: str, epoch: int, positions: Positions, last: CommitInfo | None, commit: Commit) -> bool:
+    """Whether `commit` has taken effect already. Raises Fenced or Conflict if it may not take effect."""
+    if commit.epoch != epoch:
+        raise Fenced(f"table {table}: a writer of epoch {commit.epoch} tried to commit, and the lease is at {epoch}",
+                     hint="another writer took over; this one stops")
+    if last is not None and (last.since, last.until) == (commit.since, commit.until) and last.until == positions:
+        return True
+    if {k: v for k, v in commit.since.items() if v} != {k: v for k, v in positions.items() if v}:
+        raise Conflict(f"table {table}: a commit starts at {commit.since}, and the table stands at {positions}",
+                       hint="read the positions again")
+    return False

@@ -1,0 +1,241 @@
+"""The embedded catalog: one SQLite file. A commit costs the files that it adds, whatever the history."""
+
+import time
+from collections.abc import Callable
+from importlib.resources import files as resources
+from pathlib import Path
+from typing import Any, Self
+
+import apsw
+import msgspec
+
+from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
+from caudal.lake.catalog.owner import is_dead
+from caudal.lake.catalog.port import (
+    Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved,
+)
+from caudal.records import Commit, DataFile, Positions
+from caudal.registry import path_of
+from caudal.sqlite import open_database, translated
+
+SPAN = 1 << 32
+
+_positions = msgspec.json.Decoder(Positions).decode
+_partition = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
+_definition = msgspec.json.Decoder(LakeTable).decode
+
+
+class SqliteCatalog(Catalog):
+    """A catalog for one machine: durable, shared by processes."""
+
+    def __init__(self, path: Path, database: str) -> None:
+        schema = (resources("caudal.lake.catalog") / "schema.sql").read_text()
+        self._db = open_database(path, schema)
+        self._database = database
+        self._ids: dict[str, int] = {}
+
+    @classmethod
+    def open(cls, url: str, database: str) -> Self:
+        path = path_of(url)
+        if not path:
+            raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/catalog.db")
+        return cls(Path(path), database)
+
+    def declare(self, table: LakeTable) -> None:
+        def work(db: apsw.Connection) -> None:
+            old = db.execute(
+                "SELECT definition FROM lake_table WHERE database = ? AND name = ?", (self._database, table.name)
+            ).get
+            new = table if old is None else evolved(_definition(old), table)
+            db.execute(
+                "INSERT INTO lake_table (database, name, definition) VALUES (?, ?, ?)"
+                " ON CONFLICT DO UPDATE SET definition = excluded.definition",
+                (self._database, table.name, msgspec.json.encode(new).decode()),
+            )
+
+        self._db.transact(work)
+
+    def tables(self) -> dict[str, LakeTable]:
+        with translated(self._db.path):
+            rows = list(self._db.reader.execute(
+                "SELECT name, definition FROM lake_table WHERE database = ? ORDER BY name", (self._database,)
+            ))
+        return {name: _definition(text) for name, text in rows}
+
+    def lease(self, table: str, owner: str, seconds: float) -> Lease:
+        return self._change(table, lambda db, id: self._lease(db, id, table, owner, seconds))
+
+    @staticmethod
+    def _lease(db: apsw.Connection, id: int, table: str, owner: str, seconds: float) -> Lease:
+        now = _now()
+        epoch, holder, expires = db.execute("SELECT epoch, owner, expires FROM lake_table WHERE id = ?", (id,)).fetchone()
+        if holder != owner:
+            if holder and expires > now and not is_dead(holder):
+                raise Unavailable(f"table {table}: {holder} is writing it", hint="stop that writer, or wait until its lease ends")
+            epoch += 1
+        db.execute("UPDATE lake_table SET epoch = ?, owner = ?, expires = ? WHERE id = ?",
+                   (epoch, owner, now + int(seconds * 1e6), id))
+        return Lease(epoch, _read_positions(db, id))
+
+    def release(self, table: str, owner: str) -> None:
+        self._change(table, lambda db, id: db.execute(
+            "UPDATE lake_table SET owner = '', expires = 0 WHERE id = ? AND owner = ?", (id, owner)
+        ).get)
+
+    def commit(self, table: str, commit: Commit) -> int:
+        return self._change(table, lambda db, id: self._commit(db, id, table, commit))
+
+    @staticmethod
+    def _commit(db: apsw.Connection, id: int, table: str, commit: Commit) -> int:
+        epoch, version = db.execute("SELECT epoch, version FROM lake_table WHERE id = ?", (id,)).fetchone()
+        last = _info(db, id, version)
+        if check_commit(table, epoch, _read_positions(db, id), last, commit):
+            return int(version)
+        counts = (commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, commit.newest)
+        version = _add_version(db, id, version, commit.since, commit.until, counts)
+        _add_files(db, id, version, "data", commit.files)
+        _add_files(db, id, version, "quarantine", commit.quarantine)
+        db.executemany(
+            "INSERT INTO position VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset",
+            [(id, shard, offset) for shard, offset in commit.until.items()],
+        )
+        return version
+
+    def snapshot(self, table: str, version: int | None = None) -> Snapshot:
+        id, db = self._id(table), self._db.reader
+        with translated(self._db.path), _read_transaction(db):
+            definition, latest = db.execute("SELECT definition, version FROM lake_table WHERE id = ?", (id,)).fetchone()
+            version = latest if version is None else version
+            if version == 0:
+                return Snapshot(_definition(definition), 0, 0, {}, (), None)
+            row = db.execute("SELECT time, until, newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).fetchone()
+            if row is None:
+                raise NotFound(f"table {table} has no version {version}", hint=f"its newest is {latest}")
+            files = tuple(_files(db, id, "data", version))
+        return Snapshot(_definition(definition), version, row[0], _positions(row[1]), files, row[2])
+
+    def commits(self, table: str) -> list[CommitInfo]:
+        id = self._id(table)
+        with translated(self._db.path):
+            rows = list(self._db.reader.execute(
+                "SELECT * FROM snapshot WHERE id > ? AND id < ? ORDER BY id", (id * SPAN, (id + 1) * SPAN)
+            ))
+        return [_as_info(row) for row in rows]
+
+    def quarantine(self, table: str) -> list[DataFile]:
+        with translated(self._db.path):
+            return list(_files(self._db.reader, self._id(table), "quarantine", SPAN))
+
+    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+        def work(db: apsw.Connection, id: int) -> int:
+            for replay in replays:
+                try:
+                    db.execute("INSERT INTO replay VALUES (?, ?, ?, ?)", (id, *replay))
+                except apsw.ConstraintError:
+                    raise Conflict(
+                        f"table {table}: the record at shard {replay.shard}, position {replay.position} was replayed before"
+                    ) from None
+            version = db.execute("SELECT version FROM lake_table WHERE id = ?", (id,)).get
+            last = _info(db, id, version)
+            assert last is not None, "quarantined records come from a commit"
+            newest = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
+            version = _add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, newest))
+            _add_files(db, id, version, "data", files)
+            return version
+
+        return self._change(table, work)
+
+    def replayed(self, table: str) -> dict[tuple[int, int], str]:
+        with translated(self._db.path):
+            return {(shard, position): outcome for shard, position, outcome in self._db.reader.execute(
+                "SELECT shard, position, outcome FROM replay WHERE table_id = ?", (self._id(table),)
+            )}
+
+    def ask_flush(self, table: str) -> None:
+        """Ask the table's writer to commit what it has: see `SupportsFlush`."""
+        self._change(table, lambda db, id: db.execute("UPDATE lake_table SET flushes = flushes + 1 WHERE id = ?", (id,)).get)
+
+    def flush_asked(self, table: str) -> int:
+        """How often a flush was asked for: see `SupportsFlush`."""
+        with translated(self._db.path):
+            return int(self._db.reader.execute("SELECT flushes FROM lake_table WHERE id = ?", (self._id(table),)).get)
+
+    def close(self) -> None:
+        self._db.close()
+
+    def _change(self, table: str, work: Callable[[apsw.Connection, int], Any]) -> Any:
+        id = self._id(table)
+        return self._db.transact(lambda db: work(db, id))
+
+    def _id(self, table: str) -> int:
+        if table not in self._ids:
+            with translated(self._db.path):
+                id = self._db.reader.execute(
+                    "SELECT id FROM lake_table WHERE database = ? AND name = ?", (self._database, table)
+                ).get
+            if id is None:
+                raise NotFound(f"no table {table} in {self._database}", hint=f"there is {', '.join(self.tables()) or 'none yet'}")
+            self._ids[table] = id
+        return self._ids[table]
+
+
+class _read_transaction:  # noqa: N801 - a context manager
+    """Several reads of one state."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN")
+
+    def __exit__(self, *_: object) -> None:
+        self._db.execute("COMMIT")
+
+
+def _now() -> int:
+    return time.time_ns() // 1000
+
+
+def _read_positions(db: apsw.Connection, id: int) -> Positions:
+    return dict(db.execute("SELECT shard, offset FROM position WHERE table_id = ?", (id,)))
+
+
+def _add_version(
+    db: apsw.Connection, id: int, version: int, since: Positions, until: Positions, counts: tuple[int | None, ...]
+) -> int:
+    version += 1
+    db.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
+        id * SPAN + version, _now(), msgspec.json.encode(since).decode(), msgspec.json.encode(until).decode(), *counts
+    ))
+    db.execute("UPDATE lake_table SET version = ? WHERE id = ?", (version, id))
+    return version
+
+
+def _add_files(db: apsw.Connection, id: int, version: int, kind: str, files: list[DataFile]) -> None:
+    last = db.execute("SELECT max(id) FROM data_file WHERE id < ?", ((id + 1) * SPAN,)).get or 0
+    serial = max(last, id * SPAN)
+    db.executemany("INSERT INTO data_file VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?)", [
+        (serial + n, kind, version, file.path, msgspec.json.encode(file.partition).decode(), file.rows, file.bytes, file.checksum)
+        for n, file in enumerate(files, 1)
+    ])
+
+
+def _files(db: apsw.Connection, id: int, kind: str, version: int) -> list[DataFile]:
+    return [
+        DataFile(path, _partition(partition) if partition != "[]" else (), rows, size, checksum)
+        for path, partition, rows, size, checksum in db.execute(
+            "SELECT path, partition, row_count, bytes, checksum FROM data_file WHERE id > ? AND id < ? AND kind = ?"
+            " AND added <= ? AND (removed IS NULL OR removed > ?) ORDER BY id",
+            (id * SPAN, (id + 1) * SPAN, kind, version, version),
+        )
+    ]
+
+
+def _info(db: apsw.Connection, id: int, version: int) -> CommitInfo | None:
+    row = db.execute("SELECT * FROM snapshot WHERE id = ?", (id * SPAN + version,)).fetchone()
+    return _as_info(row) if row is not None else None
+
+
+def _as_info(row: tuple[Any, ...]) -> CommitInfo:
+    id, time_, since, until, records, delivered, dropped, quarantined, rows, _ = row
+    return CommitInfo(id % SPAN, time_, _positions(since), _positions(until), records, delivered, dropped, quarantined, rows)

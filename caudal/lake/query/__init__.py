@@ -1,0 +1,16 @@
+"""SQL over the lake, in Athena's dialect on every engine."""
+
+from caudal.config import QueryConfig
+from caudal.lake.catalog import Catalog
+from caudal.lake.files import Files
+from caudal.lake.query.port import Query
+from caudal.registry import open_backend
+
+__all__ = ["BACKENDS", "Query", "open_query"]
+
+BACKENDS = {"duckdb": "caudal.lake.query.duckdb:DuckdbQuery"}
+
+
+def open_query(url: str, catalog: Catalog, files: Files, settings: QueryConfig) -> Query:
+    """Open the engine that `url` names, over one catalog."""
+    return open_backend(Query, BACKENDS, url, catalog, files, settings)  # type: ignore[type-abstract]

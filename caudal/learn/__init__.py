@@ -1,0 +1,1 @@
+"""dataset → models → evaluate → trainer → registry: from a snapshot to a versioned model."""

@@ -1,0 +1,1 @@
+"""state → recommender → endpoint: live answers that follow the stream."""

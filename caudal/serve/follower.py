@@ -1,0 +1,121 @@
+"""A thread that follows one stream from a snapshot on."""
+
+import threading
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+from caudal.errors import CaudalError, Trimmed
+from caudal.ingest.stream import Stream
+from caudal.records import Positions, Records
+
+WAIT_SECONDS = 0.5
+"""Longest sleep before the thread looks whether it shall stop."""
+RETRY_SECONDS = 0.2
+
+
+class Start(NamedTuple):
+    """What was loaded, and from where to read on."""
+
+    positions: Positions
+    newest: int
+    """Event time of the newest row loaded, microseconds since 1970, UTC; 0 if there was none."""
+
+
+class Health(NamedTuple):
+    """How far a follower is, by the data."""
+
+    live: bool
+    """Whether its thread runs."""
+    behind: int
+    """Records at the source that are not applied."""
+    lag_seconds: float
+    """From the newest event applied to the newest at the source; 0 when nothing is behind."""
+    newest: int
+    """Event time of the newest event applied, microseconds since 1970, UTC; 0 if there was none."""
+    problem: str
+    """Why it stopped, or what it is retrying; "" if all is well."""
+
+
+class Follower:
+    """Applies each run of records of one stream within milliseconds of its being written.
+
+    What may pass (`error.retry`) is tried again; records that are no longer kept make it load the snapshot anew; any
+    other failure ends the thread, and `health` says so.
+    """
+
+    def __init__(self, stream: Stream, name: str, load: Callable[[], Start], apply: Callable[[Records], None]) -> None:
+        self.name = name
+        self._stream, self._load, self._apply = stream, load, apply
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"follow {name}", daemon=True)
+        self._problem = ""
+        self._newest = 0
+        self.positions: Positions = {}
+        """Shard to the position of the next record to apply."""
+
+    def start(self) -> None:
+        """Load the snapshot, then follow. Raises what loading raises."""
+        self._begin()
+        self._thread.start()
+
+    def close(self) -> None:
+        self._stop.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    def health(self) -> Health:
+        """Measured now, from the stream itself."""
+        ends = self._stream.ends(self.name)
+        seen, newest = dict(self.positions), self._newest
+        waiting = {shard: end.next for shard, end in ends.items() if end.next > seen.get(shard, 0)}
+        behind = sum(end - seen.get(shard, 0) for shard, end in waiting.items())
+        lag = max((self._lag(shard, seen.get(shard, 0), end, newest) for shard, end in waiting.items()), default=0.0)
+        return Health(self._thread.is_alive(), behind, lag, newest, self._problem)
+
+    def _lag(self, shard: int, position: int, end: int, newest: int) -> float:
+        try:
+            oldest = int(self._stream.read(self.name, shard, position, 1).times[0])
+        except Trimmed:
+            oldest = newest
+        last = int(self._stream.read(self.name, shard, end - 1, 1).times[0])
+        return max(0, last - min(newest or oldest, oldest)) / 1e6
+
+    def _begin(self) -> None:
+        start = self._load()
+        self.positions = {**self._stream.start(self.name), **start.positions}
+        self._newest = start.newest
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if self._stream.wait(self.name, self.positions, WAIT_SECONDS):
+                    self._catch_up()
+                self._problem = ""
+            except Trimmed:
+                self._again()
+            except CaudalError as error:
+                self._problem = str(error)
+                if not error.retry:
+                    return
+                time.sleep(RETRY_SECONDS)
+            except Exception as error:  # a fault of ours: its text may hold a person's data, its kind does not
+                self._problem = f"stopped by {type(error).__name__}"
+                return
+
+    def _again(self) -> None:
+        try:
+            self._begin()
+        except CaudalError as error:
+            self._problem = str(error)
+            time.sleep(RETRY_SECONDS)
+
+    def _catch_up(self) -> None:
+        for shard in self._stream.ends(self.name):
+            while not self._stop.is_set():
+                records = self._stream.read(self.name, shard, self.positions.get(shard, 0))
+                if not len(records):
+                    break
+                self._apply(records)
+                self._newest = max(self._newest, int(records.times.max()))
+                self.positions = {**self.positions, shard: records.next}

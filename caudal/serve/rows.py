@@ -1,0 +1,62 @@
+"""What arrived on a stream, as typed rows: those that now are, and those that no longer are."""
+
+from typing import NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from caudal.contract import Contract
+from caudal.ingest.changes import encode_put
+from caudal.ingest.transform.decode import Decoder
+from caudal.records import Records
+
+
+class Images(NamedTuple):
+    """Rows of a table, with the system columns, in the order of the stream."""
+
+    now: pa.Table
+    """Rows that were written."""
+    before: pa.Table
+    """Rows that these replaced, and rows that were deleted."""
+
+
+class _Before(msgspec.Struct):
+    id: str
+    time: int
+    before: msgspec.Raw | None = None
+
+
+_before = msgspec.json.Decoder(_Before)
+
+
+class ImageReader:
+    """Reads changes of one table as rows. What does not fit the contract is no row: the lake quarantines it."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._decoder = Decoder(contract)
+        self._keyed = bool(contract.key)
+
+    def read(self, records: Records) -> Images:
+        rows = self._decoder.decode(records).rows
+        if not self._keyed:
+            return Images(rows, rows.slice(0, 0))
+        gone = pc.equal(rows["_op"], "delete")
+        replaced = self._decoder.decode(_replaced(records)).rows
+        return Images(rows.filter(pc.invert(gone)), pa.concat_tables([replaced, rows.filter(gone)]))
+
+
+def _replaced(records: Records) -> Records:
+    """The items that puts replaced, as records of their own."""
+    found = []
+    for index in range(len(records)):
+        raw = records.raw(index)
+        if b'"before":' not in raw:
+            continue
+        try:
+            wire = _before.decode(raw)
+        except msgspec.DecodeError:
+            continue
+        if wire.before is not None:
+            found.append(encode_put(wire.id, wire.time, bytes(wire.before), None))
+    return Records.of(records.shard, records.first, found)

@@ -1,0 +1,171 @@
+"""Whether the lake accounts for every record read, recounted from its files.
+
+Per table and shard: positions read = positions in data files + dropped + quarantined, each position in one file only,
+and every file as it was committed. Reads files with pyarrow alone, and shares no code with the writer.
+"""
+
+import hashlib
+import io
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pacsv
+import pyarrow.parquet as pq
+
+from caudal.errors import CaudalError
+from caudal.lake.catalog import Catalog, LakeTable
+from caudal.lake.files import Files
+from caudal.records import DataFile
+
+
+@dataclass
+class ShardCount:
+    """One shard of one table, in records."""
+
+    table: str
+    shard: int
+    read: int
+    delivered: int
+    dropped: int
+    quarantined: int
+    rows: int
+    """Rows in data files: more than `delivered` where a transform makes several of a record."""
+
+
+@dataclass
+class Verification:
+    """What was counted, and what is wrong."""
+
+    shards: list[ShardCount] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.problems
+
+
+def verify(catalog: Catalog, files: Files) -> Verification:
+    """Recount every table of the catalog."""
+    found = Verification()
+    for name, table in catalog.tables().items():
+        _verify_table(catalog, files, name, table, found)
+    return found
+
+
+def _verify_table(catalog: Catalog, files: Files, name: str, table: LakeTable, found: Verification) -> None:
+    snapshot = catalog.snapshot(name)
+    delivered: dict[int, list[np.ndarray]] = defaultdict(list)
+    rows: dict[int, int] = defaultdict(int)
+    for file in snapshot.files:
+        places = _places(files, file, table, found, name)
+        for shard in np.unique(places[0]).tolist():
+            positions = places[1][places[0] == shard]
+            rows[shard] += len(positions)
+            delivered[shard].append(np.unique(positions))
+    quarantined = _quarantined(catalog, files, name, found)
+    dropped = _dropped(catalog, name)
+    for shard in sorted({*snapshot.positions, *delivered, *quarantined}):
+        positions = np.concatenate([*delivered[shard], np.zeros(0, np.int64)])
+        count = ShardCount(name, shard, snapshot.positions.get(shard, 0), len(np.unique(positions)), dropped.get(shard, 0),
+                           len(quarantined[shard]), rows[shard])
+        found.shards.append(count)
+        _check(count, positions, quarantined[shard], found)
+
+
+def _check(count: ShardCount, positions: np.ndarray, quarantined: np.ndarray, found: Verification) -> None:
+    where = f"{count.table}, shard {count.shard}"
+    if len(positions) != count.delivered:
+        values, times = np.unique(positions, return_counts=True)
+        found.problems.append(f"{where}: {int((times > 1).sum())} records are in two files, first position {values[times > 1][0]}")
+    both = np.intersect1d(positions, quarantined)
+    if len(both):
+        found.problems.append(f"{where}: {len(both)} records are delivered and quarantined, first position {both[0]}")
+    beyond = positions[positions >= count.read]
+    if len(beyond):
+        found.problems.append(f"{where}: {len(beyond)} records lie past the committed position {count.read}")
+    accounted = count.delivered + count.dropped + count.quarantined
+    if accounted != count.read:
+        missing = count.read - accounted
+        found.problems.append(
+            f"{where}: read {count.read} records, and {count.delivered} delivered + {count.dropped} dropped + "
+            f"{count.quarantined} quarantined = {accounted}: {abs(missing)} too {'few' if missing > 0 else 'many'}"
+            + _first_missing(count, positions, quarantined)
+        )
+
+
+def _first_missing(count: ShardCount, positions: np.ndarray, quarantined: np.ndarray) -> str:
+    if count.dropped or count.read > 50_000_000:
+        return ""  # a dropped record leaves no position to look for
+    missing = np.setdiff1d(np.arange(count.read), np.concatenate([positions, quarantined]))
+    return f", first position {missing[0]}" if len(missing) else ""
+
+
+def _places(files: Files, file: DataFile, table: LakeTable, found: Verification, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Shard and position of each row of a data file, after checking the file itself."""
+    nothing = np.zeros(0, np.int32), np.zeros(0, np.int64)
+    data = _checked(files, file, name, found)
+    if data is None:
+        return nothing
+    try:
+        read = _read_parquet(data) if table.format == "parquet" else _read_csv(data, table.compression)
+    except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
+        found.problems.append(f"{name}: {file.path} cannot be read: {error}")
+        return nothing
+    if len(read) != file.rows:
+        found.problems.append(f"{name}: {file.path} has {len(read)} rows, and was committed with {file.rows}")
+    return read["_shard"].to_numpy(), read["_position"].to_numpy()
+
+
+def _checked(files: Files, file: DataFile, name: str, found: Verification) -> bytes | None:
+    try:
+        data = files.get(file.path)
+    except CaudalError as error:
+        found.problems.append(f"{name}: {error}")
+        return None
+    if len(data) != file.bytes or hashlib.blake2b(data, digest_size=16).hexdigest() != file.checksum:
+        found.problems.append(f"{name}: {file.path} is not as it was committed: {len(data)} bytes, {file.bytes} expected")
+        return None
+    return data
+
+
+def _read_parquet(data: bytes) -> pa.Table:
+    return pq.read_table(io.BytesIO(data), columns=["_shard", "_position"])
+
+
+def _read_csv(data: bytes, compression: str) -> pa.Table:
+    source = pa.BufferReader(data)
+    return pacsv.read_csv(
+        pa.CompressedInputStream(source, compression) if compression else source,
+        parse_options=pacsv.ParseOptions(newlines_in_values=True),
+        convert_options=pacsv.ConvertOptions(
+            include_columns=["_shard", "_position"], column_types={"_shard": pa.int32(), "_position": pa.int64()}
+        ),
+    )
+
+
+def _quarantined(catalog: Catalog, files: Files, name: str, found: Verification) -> dict[int, np.ndarray]:
+    """Shard to the positions that are in quarantine and were not replayed."""
+    replayed = catalog.replayed(name)
+    positions: dict[int, list[int]] = defaultdict(list)
+    for file in catalog.quarantine(name):
+        data = _checked(files, file, name, found)
+        if data is None:
+            continue
+        read = pq.read_table(io.BytesIO(data), columns=["shard", "position"])
+        for shard, position in zip(read["shard"].to_pylist(), read["position"].to_pylist(), strict=True):
+            if (shard, position) not in replayed:
+                positions[shard].append(position)
+    return defaultdict(lambda: np.zeros(0, np.int64), {shard: np.array(p, np.int64) for shard, p in positions.items()})
+
+
+def _dropped(catalog: Catalog, name: str) -> dict[int, int]:
+    """Shard to records dropped on purpose: the one count that leaves nothing in a file."""
+    dropped: dict[int, int] = defaultdict(int)
+    for commit in catalog.commits(name):
+        for shard, count in commit.dropped_by_shard.items():
+            dropped[shard] += count
+    for (shard, _), outcome in catalog.replayed(name).items():
+        dropped[shard] += outcome == "dropped"
+    return dropped
