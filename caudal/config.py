@@ -8,6 +8,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +127,9 @@ def _check_names(settings: dict[str, Any], where: str) -> None:
     for name, value in settings.items():
         if name not in Config.__struct_fields__:
             raise _unknown(where, name, Config.__struct_fields__)
-        if name in SECTIONS and isinstance(value, dict):
+        if name in SECTIONS:
+            if not isinstance(value, dict):
+                raise ConfigError(f"{where}: {name} is a section", hint=f"write [{name}], and below it its settings")
             for key in value:
                 if key not in _fields(name):
                     raise _unknown(where, f"{name}.{key}", [f"{name}.{field}" for field in _fields(name)])
@@ -146,16 +149,15 @@ def _unknown(where: str, name: str, known: Any) -> ConfigError:
 
 def _apply(settings: dict[str, Any], environment: Mapping[str, str]) -> None:
     """Put `CAUDAL_SECTION_KEY` over what the file says."""
+    known = {f"CAUDAL_{section}_{key}".upper(): (section, key) for section in SECTIONS for key in _fields(section)}
     for variable, text in environment.items():
         if variable == "CAUDAL_FOLDER":
             settings["folder"] = text
-        for section in SECTIONS:
-            start = f"CAUDAL_{section.upper()}_"
-            if variable.startswith(start):
-                key = variable.removeprefix(start).lower()
-                if key not in _fields(section):
-                    raise _unknown(variable, f"{section}.{key}", [f"{section}.{field}" for field in _fields(section)])
-                settings.setdefault(section, {})[key] = _typed(variable, text, getattr(getattr(Config(), section), key))
+        elif variable in known:
+            section, key = known[variable]
+            settings.setdefault(section, {})[key] = _typed(variable, text, getattr(getattr(Config(), section), key))
+        elif variable.startswith("CAUDAL_"):
+            raise _unknown("environment", variable, ["CAUDAL_FOLDER", *known])
 
 
 def _typed(variable: str, text: str, default: Any) -> Any:
@@ -172,7 +174,12 @@ def _check_values(config: Config) -> None:
         ("query.threads", config.query.threads, 0), ("trainer.every_seconds", config.trainer.every_seconds, 0),
         ("endpoint.stale_seconds", config.endpoint.stale_seconds, 0.001),
     ):
-        if not value >= low:
-            raise ConfigError(f"{name} = {value}: too small", hint=f"use {low} or more")
+        if not low <= value < inf:
+            raise ConfigError(f"{name} = {value}: too small, or no number", hint=f"use {low} or more")
+    if config.store.url.startswith(("sqlite:", "memory:")) and config.stream.url != config.store.url:
+        raise ConfigError(
+            f"store.url is {config.store.url}, stream.url is {config.stream.url}: that store's changes are in its own file",
+            hint="give both the same URL",
+        )
     if config.stream.shards > 1024:
         raise ConfigError(f"stream.shards = {config.stream.shards}: too many", hint="use 1024 or fewer")

@@ -220,10 +220,12 @@ def read_contract(
     """
     try:
         hints = get_type_hints(cls, include_extras=True)
-    except NameError as error:
+    except (NameError, AttributeError, TypeError, SyntaxError) as error:
         raise ContractError(f"table {name}: {error}", hint="define or import the type above the class") from None
     columns = tuple(_column(name, column, hint) for column, hint in hints.items())
     partitions = (partition,) if isinstance(partition, Partition) else tuple(partition or ())
+    if not all(isinstance(part, Partition) for part in partitions):
+        raise ContractError(f"table {name}: its partition is {partition!r}", hint="write day(\"column\"), or identity(\"column\")")
     contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions)
     _check(contract)
     return contract
@@ -237,11 +239,16 @@ def _column(table: str, name: str, hint: Any) -> Column:
         )
     marks: list[Any] = []
     hint, nullable = _peel(hint, marks)
+    for mark in marks:
+        if type(mark) is str and mark in (personal, ttl):
+            raise ContractError(f"{where}: {mark!r} in quotes marks nothing", hint=f"from caudal import {mark}; no quotes")
     known = [m for m in marks if isinstance(m, Digits | _Mark | renamed)]
     digits = next((m for m in known if isinstance(m, Digits)), None)
     old = next((m.old for m in known if isinstance(m, renamed)), "")
     column = Column(name, _kind(where, hint, digits), nullable, personal=personal in known, ttl=ttl in known, old_name=old)
-    if digits is not None and column.kind == "decimal":
+    if digits is not None:
+        if column.kind != "decimal":
+            raise ContractError(f"{where}: {digits} on a {column.kind}", hint="make it Annotated[Decimal, Digits(...)]")
         if not 1 <= digits.precision <= 38 or not 0 <= digits.scale <= digits.precision:
             raise ContractError(f"{where}: {digits} is out of range", hint="precision 1 to 38, scale 0 to precision")
         column = Column(**{**vars(column), "precision": digits.precision, "scale": digits.scale})
@@ -305,6 +312,8 @@ def _check(contract: Contract) -> None:
                 hint="rename one: catalogs lower-case every name",
             )
         seen[name.lower()] = name
+    if len(set(contract.key)) < len(contract.key):
+        raise ContractError(f"{table}: its key {contract.key} names a column twice", hint="name each once")
     for name in contract.key:
         column = _known(contract, name, "key")
         if column.kind in ("float", "json", "bool", "bytes"):
@@ -321,7 +330,19 @@ def _check(contract: Contract) -> None:
                 f"{table}: partition on column {column.name}, which may be NULL",
                 hint=f"remove `| None` from {column.name}, or partition on a column that is always there",
             )
+        if column.personal:
+            raise ContractError(
+                f"{table}: partition on column {column.name}, which is personal and would stand in paths",
+                hint="partition on a column that says nothing about a person",
+            )
         _check_partition(table, partition, column, contract.key)
+        if partition.unit != "identity" and partition.folder in seen:
+            raise ContractError(
+                f"{table}: {partition.unit}({column.name!r}) makes a column {partition.folder}, and there is one "
+                f"(column_collision)", hint=f"rename {seen[partition.folder]}",
+            )
+    if len(set(contract.partition)) < len(contract.partition):
+        raise ContractError(f"{table}: partitioned twice by the same", hint="name each once")
     if sum(c.ttl for c in contract.columns) > 1:
         raise ContractError(f"{table}: has more than one TTL column", hint="mark one column with ttl")
 

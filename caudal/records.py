@@ -141,8 +141,9 @@ class Commit:
     epoch: int
     """The writer's lease epoch; a commit under an older one is refused."""
     since: Positions
-    """Positions that the writer read from: must be the catalog's own."""
+    """Positions of every shard that the writer read from: must be the catalog's own."""
     until: Positions
+    """Positions of every shard after it: where the next commit reads on."""
     files: list[DataFile]
     quarantine: list[DataFile]
     records: int
@@ -153,3 +154,5 @@ class Commit:
     rows: int
     newest: int | None = None
     """Event time of the newest row, microseconds since 1970, UTC."""
+    dropped_by_shard: dict[int, int] = field(default_factory=dict)
+    """Shard to its share of `dropped`: a dropped record leaves nothing else to recount."""

@@ -6,10 +6,11 @@
 `before` is there when a put replaced an item, `why` when a delete has a reason. Events have `op` "event".
 """
 
+import base64
 import os
 import time
 from itertools import count
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -44,8 +45,8 @@ def encode_put(event_id: str, event_time: int, row: bytes, before: bytes | None)
 
 def encode_delete(event_id: str, event_time: int, before: bytes, reason: str) -> bytes:
     """A delete, from the JSON of the item that was."""
-    return b'{"op":"delete","id":"%b","time":%d,"row":%b,"why":"%b"}\n' % (
-        event_id.encode(), event_time, before, reason.encode(),
+    return b'{"op":"delete","id":"%b","time":%d,"row":%b,"why":%b}\n' % (
+        event_id.encode(), event_time, before, msgspec.json.encode(reason),
     )
 
 
@@ -54,8 +55,16 @@ def encode_event(event_id: str, event_time: int, row: bytes) -> bytes:
     return b'{"op":"event","id":"%b","time":%d,"row":%b}\n' % (event_id.encode(), event_time, row)
 
 
+def encode_rejected(event_id: str, event_time: int, reason: str, detail: str, raw: bytes) -> bytes:
+    """Something that could not become an item, on its way to quarantine."""
+    return msgspec.json.encode({
+        "op": "rejected", "id": event_id, "time": event_time, "why": reason, "detail": detail,
+        "raw": base64.b64encode(raw).decode(),
+    }) + b"\n"
+
+
 class _Wire(msgspec.Struct):
-    op: str
+    op: Literal["put", "delete", "event"]
     id: str
     time: int
     row: msgspec.Raw
@@ -72,9 +81,13 @@ def decode_change(record: bytes, key: tuple[str, ...]) -> Change:
         wire = _wire.decode(record)
         row = decode_item(bytes(wire.row))
         before = decode_item(bytes(wire.before)) if wire.before is not None else None
-    except msgspec.DecodeError as error:
+        if not isinstance(row, dict) or not isinstance(before, dict | None):
+            raise TypeError("an item is an object")
+        values: tuple[Any, ...] = tuple(row[name] for name in key)
+    except KeyError as error:
+        raise DataError(f"not a change record: its row has no {error.args[0]}, which is part of the key") from None
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise DataError(f"not a change record: {error}") from error
-    values: tuple[Any, ...] = tuple(row[name] for name in key)
     if wire.op == "delete":
         return Change("delete", values, row, None, wire.time, wire.id, wire.why)
     return Change("put", values, before, row, wire.time, wire.id)

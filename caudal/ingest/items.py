@@ -1,14 +1,14 @@
 """An item as bytes: JSON whose numbers are exact, and keys whose bytes sort as their values do.
 
-Values are str, int, Decimal, float, bool, None, bytes, list and dict, as in DynamoDB: whole numbers come back as int,
-others as Decimal, whichever way they went in. Dates and datetimes go in as ISO 8601 text. Bytes are
-`{"$bytes": base64}`.
+Values are str, int, Decimal, float, bool, None, bytes, list and dict, as in DynamoDB: whole numbers of up to 38 digits
+come back as int, others as Decimal, whichever way they went in. Dates and datetimes go in as ISO 8601 text, datetimes in
+UTC with six digits of a second, so that text sorts as time. Bytes are `{"$bytes": base64}`.
 """
 
 import base64
 from collections.abc import Sequence
-from datetime import date, datetime
-from decimal import Decimal
+from datetime import UTC, date, datetime
+from decimal import Context, Decimal
 from typing import Any
 
 import msgspec
@@ -19,7 +19,11 @@ from caudal.records import Item
 DIGITS = 38
 """Significant digits of a number: DynamoDB's limit, and that of decimals in Arrow, Parquet and Iceberg."""
 
+DEPTH = 32
+"""How deep lists and dicts may lie in each other: DynamoDB's limit."""
+
 _LARGEST = 10**DIGITS
+_SUM = Context(prec=400)  # enough for 1E+125 + 1E-130: a sum is exact, or refused when it is stored
 _PLAIN = frozenset({str, bool, type(None)})
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
@@ -28,6 +32,8 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 def encode_item(item: Item) -> bytes:
     """The item's JSON. Raises InvalidItem, naming the attribute, for what cannot be held exactly."""
     try:
+        if set(map(type, item)) - {str}:
+            raise InvalidItem("an attribute's name is not text", hint="use str names")
         if not set(map(type, item.values())) <= _PLAIN:
             item = {name: _exact(name, value) for name, value in item.items()}
         return _encode(item)
@@ -50,50 +56,75 @@ def _is_text(value: Any) -> bool:
     return True
 
 
-def _exact(name: str, value: Any) -> Any:
+def add_exactly(name: str, old: Any, amount: Any) -> int | Decimal:
+    """The sum of two numbers, without rounding. Raises InvalidItem if one is none."""
+    for value in (old, amount):
+        if type(value) not in (int, Decimal, float):
+            raise _refused(name, "is not a number, so nothing can be added", "set it instead")
+    return _SUM.add(_as_decimal(old), _as_decimal(amount))
+
+
+def same_value(stored: Any, given: Any) -> bool:
+    """Whether a value read back equals one given, as it would be read back. Raises InvalidItem for what cannot be held."""
+    given = decode_item(encode_item({"expected": given}))["expected"]
+    return bool(stored == given) and (type(stored) is bool) is (type(given) is bool)
+
+
+def _as_decimal(value: int | Decimal | float) -> Decimal:
+    return Decimal(repr(value)) if type(value) is float else Decimal(value)
+
+
+def _exact(name: str, value: Any, depth: int = DEPTH) -> Any:
     """The value as JSON can hold it, exactly."""
     kind = type(value)
     if kind in _PLAIN:
         return value
     if kind is int:
-        if not -_LARGEST < value < _LARGEST:
-            raise _refused(name, f"has more than {DIGITS} digits", "split it, or keep it as text")
-        return value
-    if kind is Decimal:
-        return _exact_decimal(name, value)
-    if kind is float:
-        if value - value != 0:
-            raise _refused(name, f"is {value}", "numbers in an item are finite; leave the attribute out")
-        return value
+        return value if -_LARGEST < value < _LARGEST else _exact_decimal(name, Decimal(value))
+    if kind is Decimal or kind is float:
+        return _exact_decimal(name, _as_decimal(value))
+    if not depth:
+        raise _refused(name, f"is nested more than {DEPTH} deep", "flatten it, or keep it as text")
     if kind is list or kind is tuple:
-        return [_exact(name, element) for element in value]
+        return [_exact(name, element, depth - 1) for element in value]
     if kind is dict:
-        return _exact_dict(name, value)
+        return _exact_dict(name, value, depth - 1)
     if kind in (bytes, bytearray, memoryview):
         return {"$bytes": base64.b64encode(bytes(value)).decode()}
     if kind is datetime:
-        if value.utcoffset() is None:
-            raise _refused(name, "is a datetime without a time zone", "give it one: datetime(..., tzinfo=UTC)")
-        return value
+        return _instant(f"attribute {name}", value)
     if kind is date:
         return value
     raise _refused(name, f"is a {kind.__name__}", "use str, int, Decimal, float, bool, bytes, date, datetime, list or dict")
 
 
-def _exact_decimal(name: str, value: Decimal) -> Decimal:
+def _exact_decimal(name: str, value: Decimal) -> int | Decimal:
     _, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
         raise _refused(name, f"is {value}", "numbers in an item are finite; leave the attribute out")
-    significant = len(str(int("".join(map(str, digits)) or "0")).rstrip("0"))
+    if not value:
+        return 0
+    significant = len("".join(map(str, digits)).rstrip("0"))
     if significant > DIGITS or not -130 <= value.adjusted() <= 125:
         raise _refused(name, f"does not fit in {DIGITS} digits and 1E-130 to 1E+125", "round it yourself, or keep it as text")
-    return value
+    whole = exponent + len(digits) - significant >= 0
+    return int(value) if whole and value.adjusted() < DIGITS else value
 
 
-def _exact_dict(name: str, value: dict[Any, Any]) -> dict[str, Any]:
+def _instant(what: str, value: datetime) -> str:
+    """The one text of an instant."""
+    if value.utcoffset() is None:
+        raise InvalidItem(f"{what} is a datetime without a time zone", hint="give it one: datetime(..., tzinfo=UTC)")
+    try:
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    except OverflowError:
+        raise InvalidItem(f"{what} is outside the years 1 to 9999 in UTC", hint="leave it out") from None
+
+
+def _exact_dict(name: str, value: dict[Any, Any], depth: int) -> dict[str, Any]:
     if not all(type(key) is str for key in value):
         raise _refused(name, "has a dict whose keys are not text", "use str keys")
-    made = {key: _exact(f"{name}.{key}", element) for key, element in value.items()}
+    made = {key: _exact(f"{name}.{key}", element, depth) for key, element in value.items()}
     return {"$dict": made} if len(made) == 1 and next(iter(made)).startswith("$") else made
 
 
@@ -136,9 +167,7 @@ def _key_part(value: Any) -> bytes:
     if isinstance(value, bytes):
         return b"\x03" + value.replace(b"\x00", b"\x00\xff") + b"\x00"
     if isinstance(value, datetime):
-        if value.utcoffset() is None:
-            raise InvalidItem("a key is a datetime without a time zone", hint="give it one: datetime(..., tzinfo=UTC)")
-        return _key_part(_encode(value).decode().strip('"'))
+        return _key_part(_instant("a key", value))
     if isinstance(value, date):
         return _key_part(value.isoformat())
     raise InvalidItem(
@@ -148,7 +177,7 @@ def _key_part(value: Any) -> bytes:
 
 def _number_key(value: int | Decimal) -> bytes:
     """Sign, exponent and digits of a number, so that equal numbers have equal bytes and order is kept."""
-    _, digits, exponent = _exact_decimal("of the key", Decimal(value)).as_tuple()
+    _, digits, exponent = Decimal(_exact_decimal("of the key", Decimal(value))).as_tuple()
     text = "".join(map(str, digits)).lstrip("0")
     if not text:
         return b"\x80"

@@ -8,7 +8,7 @@ that comes after the cut.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -121,10 +121,7 @@ class Interactions:
         weights = _weights(table)
         order = np.lexsort((weights, item_codes, user_codes, times))
         if "event_id" in table.column_names:
-            events = _event_codes(table["event_id"])
-            keys = np.stack([events, user_codes, item_codes])[:, order]
-            _, first = np.unique(keys, axis=1, return_index=True)
-            order = order[np.sort(first)]
+            order = order[_first_of_each(item_codes[order], user_codes[order], _event_codes(table["event_id"])[order])]
         return cls(users, items, user_codes[order], item_codes[order], times[order], weights[order])
 
     def rows(self, kept: npt.NDArray[np.bool_]) -> Self:
@@ -238,6 +235,9 @@ def _net(group: npt.NDArray[np.intp], times: Times, weights: Floats, groups: int
     return net, last
 
 
+_NAMES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
+
+
 def _check_columns(table: pa.Table) -> None:
     missing = [name for name in ("user", "item", "time") if name not in table.column_names]
     if missing:
@@ -245,7 +245,7 @@ def _check_columns(table: pa.Table) -> None:
             f"interactions need a column {' and a column '.join(missing)}",
             hint="name them in the query: SELECT customer_id AS user, product_id AS item, ordered_at AS time",
         )
-    if not pa.types.is_timestamp(table["time"].type):
+    if not pa.types.is_timestamp(table["time"].type):  # one without a zone is UTC
         raise ContractError(f"time is {table['time'].type}, not a timestamp", hint="CAST(... AS timestamp)")
     if not table.num_rows:
         raise DataError("empty: there are no interactions", hint="check the query and its period: it returned no row")
@@ -257,7 +257,7 @@ def _check_columns(table: pa.Table) -> None:
 
 def _encode(column: pa.ChunkedArray) -> tuple[pa.StringArray, Codes]:
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind)):
+    if not any(fits(kind) for fits in _NAMES):
         raise ContractError(f"users and items are text, not {kind}", hint="CAST(... AS varchar) in the query")
     text = column.cast(pa.string()).combine_chunks()
     names = pc.unique(text)
@@ -275,6 +275,15 @@ def _weights(table: pa.Table) -> Floats:
             f"{bad} of {table.num_rows} weights are NaN or infinite", hint="mend or leave them out in the query"
         )
     return weights
+
+
+def _first_of_each(*keys: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:
+    """Marks the first row of each combination of keys."""
+    order = np.lexsort(keys)
+    first = np.ones(len(order), bool)
+    if len(order):
+        first[order[1:]] = np.any([key[order[1:]] != key[order[:-1]] for key in keys], axis=0)
+    return first
 
 
 def _event_codes(column: pa.ChunkedArray) -> Times:

@@ -59,7 +59,7 @@ class ModelRegistry:
 
     def __init__(self, files: Files, folder: Path) -> None:
         self._files = files
-        self._db = open_database(folder / "models.db", SCHEMA)
+        self._db = open_database(folder / "models.db", SCHEMA, self)
 
     def add(self, card: Card, data: bytes) -> Card:
         """Keep a new version; returns the card with version, checksum, size and time filled in.
@@ -208,7 +208,7 @@ class ModelRegistry:
 
     def close(self) -> None:
         """Release what was opened."""
-        self._db.close()
+        self._db.close(self)
 
 
 def _checksum(data: bytes) -> str:

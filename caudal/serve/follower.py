@@ -64,6 +64,11 @@ class Follower:
         if self._thread.ident is not None:
             self._thread.join()
 
+    @property
+    def live(self) -> bool:
+        """Whether its thread runs."""
+        return self._thread.is_alive()
+
     def health(self) -> Health:
         """Measured now, from the stream itself."""
         ends = self._stream.ends(self.name)
@@ -71,7 +76,7 @@ class Follower:
         waiting = {shard: end.next for shard, end in ends.items() if end.next > seen.get(shard, 0)}
         behind = sum(end - seen.get(shard, 0) for shard, end in waiting.items())
         lag = max((self._lag(shard, seen.get(shard, 0), end, newest) for shard, end in waiting.items()), default=0.0)
-        return Health(self._thread.is_alive(), behind, lag, newest, self._problem)
+        return Health(self.live, behind, lag, newest, self._problem)
 
     def _lag(self, shard: int, position: int, end: int, newest: int) -> float:
         try:

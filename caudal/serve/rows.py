@@ -35,15 +35,24 @@ class ImageReader:
 
     def __init__(self, contract: Contract) -> None:
         self._decoder = Decoder(contract)
-        self._keyed = bool(contract.key)
+        self._key = list(contract.key)
 
     def read(self, records: Records) -> Images:
+        """Every image: each row that was ever shown is in `now` once and, if it went again, in `before` once."""
         rows = self._decoder.decode(records).rows
-        if not self._keyed:
+        if not self._key:
             return Images(rows, rows.slice(0, 0))
         gone = pc.equal(rows["_op"], "delete")
         replaced = self._decoder.decode(_replaced(records)).rows
         return Images(rows.filter(pc.invert(gone)), pa.concat_tables([replaced, rows.filter(gone)]))
+
+    def read_latest(self, records: Records) -> Images:
+        """The row of each key as the records leave it, and in `before` every other image of the key."""
+        rows = self._decoder.decode(records).rows
+        newest = rows.group_by(self._key).aggregate([("_position", "max")])["_position_max"]
+        here = pc.and_(pc.is_in(rows["_position"], newest), pc.not_equal(rows["_op"], "delete"))
+        replaced = self._decoder.decode(_replaced(records)).rows
+        return Images(rows.filter(here), pa.concat_tables([replaced, rows.filter(pc.invert(here))]))
 
 
 def _replaced(records: Records) -> Records:

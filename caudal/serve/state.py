@@ -18,13 +18,13 @@ from caudal.errors import CaudalError
 from caudal.ingest.stream import Stream
 from caudal.lake.catalog import Catalog
 from caudal.lake.query import Query
-from caudal.learn.dataset import Codes
+from caudal.learn.dataset import Codes, Times
 from caudal.learn.recommender import Recommender, table_of
 from caudal.records import Records
 from caudal.serve.catalogue import Catalogue, Listing
 from caudal.serve.follower import Follower, Start
 from caudal.serve.histories import Histories, Popularity, Rows, Touches, by_user
-from caudal.serve.rows import ImageReader
+from caudal.serve.rows import ImageReader, Images
 
 
 class _Source(NamedTuple):
@@ -33,7 +33,7 @@ class _Source(NamedTuple):
     sql: str
     table: str
     stream: str
-    images: ImageReader
+    read: Callable[[Records], Images]
 
 
 class LiveState:
@@ -52,16 +52,18 @@ class LiveState:
         """Time of the newest interaction, microseconds since 1970, UTC, but never later than the clock."""
         self.skipped = 0
         """Records on which the recommender's query failed."""
-        self._interactions = self._source(recommender.interactions, contracts)
+        table, name, images = self._source(recommender.interactions, contracts)
+        self._interactions = _Source(recommender.interactions, table, name, images.read)
         self.followers = [Follower(stream, self._interactions.stream, self._load_interactions, self._follow_interactions)]
         if recommender.items:
-            self._items = self._source(recommender.items, contracts)
+            table, name, images = self._source(recommender.items, contracts)
+            self._items = _Source(recommender.items, table, name, images.read_latest)
             self.followers.append(Follower(stream, self._items.stream, self._load_items, self._follow_items))
 
-    def _source(self, sql: str, contracts: Mapping[str, Contract]) -> _Source:
+    def _source(self, sql: str, contracts: Mapping[str, Contract]) -> tuple[str, str, ImageReader]:
         table = table_of(sql)
         stream = self._catalog.tables()[table].source
-        return _Source(sql, table, stream, ImageReader(contracts[stream]))
+        return table, stream, ImageReader(contracts[stream])
 
     def start(self) -> None:
         """Load the snapshots, then follow the streams."""
@@ -95,7 +97,7 @@ class LiveState:
         touches = Touches.of(_NOTHING if table is None else table)
         with self._lock:
             codes = self.catalogue.codes_of(touches.items)
-            times = np.minimum(touches.times, _clock())
+            times = _past(touches.times)
             now = int(times.max(initial=0))
             popularity = Popularity(now)
             popularity.add(codes, times, touches.weights, len(self.catalogue))
@@ -119,9 +121,9 @@ class LiveState:
     def _follow_items(self, records: Records) -> None:
         self._each(records, self._items, self._apply_items)
 
-    def _each(self, records: Records, source: _Source, apply: Callable[[pa.Table, pa.Table], None]) -> None:
+    def _each(self, records: Records, source: _Source, apply: Callable[[pa.Table | None, pa.Table | None], None]) -> None:
         """Apply the records; if the query fails on one, all the others."""
-        images = source.images.read(records)
+        images = source.read(records)
         try:
             now, before = (self._select(source, rows) for rows in images)
         except CaudalError as error:
@@ -149,7 +151,7 @@ class LiveState:
             return {}
         touches = Touches.of(table)
         codes = self.catalogue.codes_of(touches.items)
-        times = np.minimum(touches.times, _clock())
+        times = _past(touches.times)
         self._popularity.add(codes, times, sign * touches.weights, len(self.catalogue))
         if sign > 0:
             self.now = max(self.now, int(times.max(initial=0)))
@@ -164,8 +166,10 @@ class LiveState:
             self.catalogue.list(listing)
 
 
-def _clock() -> int:
-    return time.time_ns() // 1000
+def _past(times: Times) -> Times:
+    """The times, those that lie in the future as now."""
+    past: Times = np.minimum(times, time.time_ns() // 1000)
+    return past
 
 
 _NOTHING = pa.table({

@@ -8,14 +8,16 @@ from typing import Any, ClassVar, Self
 from caudal.errors import ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item, encode_key
-from caudal.ingest.store.port import Delete, Key, Page, Put, Store, Update, Write, check_expected, check_key, key_of, updated
+from caudal.ingest.store.port import (
+    Delete, Key, Page, Put, Store, Update, Write, check_columns, check_expected, check_key, key_of, key_range, updated,
+)
 from caudal.ingest.stream.memory import MemoryStream
 from caudal.records import Item
 
 
 class _Table:
-    def __init__(self, key: Sequence[str]) -> None:
-        self.key = tuple(key)
+    def __init__(self, table: str, key: Sequence[str]) -> None:
+        self.key = check_columns(table, key)
         self.order: list[bytes] = []
         self.items: dict[bytes, bytes] = {}
 
@@ -44,10 +46,14 @@ class MemoryStore(Store):
         return self._stream
 
     def declare(self, table: str, key: Sequence[str], shards: int = 4) -> None:
-        found = self._tables.setdefault(table, _Table(key))
-        if found.key != tuple(key):
-            raise ContractError(f"table {table}: its items are keyed by {found.key}, the contract says {tuple(key)}")
-        self._stream.create(table, shards)
+        wanted = _Table(table, key)
+        with self._lock:
+            found = self._tables.get(table, wanted)
+            if found.key != wanted.key:
+                raise ContractError(f"table {table}: its items are keyed by {found.key}, the contract says {wanted.key}",
+                                    hint="a key never changes: declare a new table and copy the items")
+            self._stream.create(table, shards)
+            self._tables[table] = found
 
     def write(self, writes: Sequence[Write]) -> list[str | None]:
         with self._lock:
@@ -76,7 +82,7 @@ class MemoryStore(Store):
             new = encode_item(write.item)
         elif isinstance(write, Update):
             new = encode_item(updated(write.table, table.key, write, item))
-        if new is None and old is None:
+        if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
             return None
         event_id, now = self._stamp.id(), self._stamp.time()
         staged[write.table, key] = new
@@ -97,7 +103,7 @@ class MemoryStore(Store):
         table.items[key] = new
 
     def get(self, table: str, key: Key) -> Item | None:
-        found = self._find(table)
+        found = self._find(table)  # one look-up in a dict needs no lock
         data = found.items.get(check_key(table, found.key, key))
         return decode_item(data) if data is not None else None
 
@@ -106,20 +112,19 @@ class MemoryStore(Store):
         limit: int = 1000, after: Key | None = None, reverse: bool = False,
     ) -> Page:
         found = self._find(table)
-        start = encode_key(prefix)
-        first = bisect_left(found.order, start + (encode_key([low]) if low is not None else b""))
-        last = bisect_left(found.order, start + (encode_key([high]) if high is not None else b"") + b"\xff")
-        if after is not None:
-            place = check_key(table, found.key, after)
-            if reverse:
+        start, end = key_range(table, found.key, prefix, low, high, limit)
+        place = check_key(table, found.key, after) if after is not None else None
+        with self._lock:
+            first, last = bisect_left(found.order, start), bisect_left(found.order, end)
+            if place is not None and reverse:
                 last = min(last, bisect_left(found.order, place))
-            else:
+            elif place is not None:
                 first = max(first, bisect_right(found.order, place))
-        keys = found.order[first:last]
-        if reverse:
-            keys.reverse()
-        items = [decode_item(found.items[key]) for key in keys[:limit]]
-        return Page(items, key_of(table, found.key, items[-1]) if len(keys) > limit and items else None)
+            keys = found.order[first:last]
+            if reverse:
+                keys.reverse()
+            items = [decode_item(found.items[key]) for key in keys[:limit]]
+        return Page(items, key_of(table, found.key, items[-1]) if len(keys) > limit else None)
 
     def tables(self) -> dict[str, tuple[str, ...]]:
         return {name: table.key for name, table in sorted(self._tables.items())}

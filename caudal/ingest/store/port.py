@@ -7,8 +7,8 @@ from decimal import Decimal
 from enum import Enum
 from typing import Any, Self
 
-from caudal.errors import ConditionFailed, InvalidItem
-from caudal.ingest.items import encode_key
+from caudal.errors import ConditionFailed, ContractError, InvalidItem, UsageError
+from caudal.ingest.items import add_exactly, encode_key, same_value
 from caudal.records import Item
 
 Key = Sequence[Any]
@@ -36,6 +36,8 @@ class Put:
     table: str
     item: Item
     expect: Expect = None
+    skip_same: bool = False
+    """Do nothing, and write no change, if the item is there already, exactly so."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Store(ABC):
 
     @abstractmethod
     def write(self, writes: Sequence[Write]) -> list[str | None]:
-        """Do all of the writes, or none; returns each change's event id, None for a delete of nothing.
+        """Do all of the writes, or none; returns each change's event id, None where nothing was to do.
 
         Raises ConditionFailed if an item is not as expected, InvalidItem if one cannot be held, NotFound for an
         undeclared table.
@@ -109,7 +111,10 @@ class Store(ABC):
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
         limit: int = 1000, after: Key | None = None, reverse: bool = False,
     ) -> Page:
-        """Items whose key starts with `prefix`, the next part of the key from `low` to `high`, both included."""
+        """Items whose key starts with `prefix`, the next part of the key from `low` to `high`, both included.
+
+        In the order of their keys, or in reverse; at most `limit`, from past the key `after`. All are of one moment.
+        """
 
     @abstractmethod
     def tables(self) -> dict[str, tuple[str, ...]]:
@@ -174,9 +179,29 @@ def key_of(table: str, key: Sequence[str], item: Item) -> tuple[Any, ...]:
 
 def check_key(table: str, columns: Sequence[str], key: Key) -> bytes:
     """The bytes of a key given by hand. Raises InvalidItem for a wrong number of parts."""
-    if isinstance(key, str) or len(key) != len(columns):
+    if isinstance(key, str | bytes) or len(key) != len(columns):
         raise InvalidItem(f"{table}: a key here is ({', '.join(columns)})", hint=f"give {len(columns)} value(s), in that order")
     return encode_key(key)
+
+
+def check_columns(table: str, key: Sequence[str]) -> tuple[str, ...]:
+    """The key columns of a new table. Raises ContractError for a bare text, and for none."""
+    if isinstance(key, str) or not key:
+        raise ContractError(f"table {table}: its key is {key!r}", hint="give the key columns as a list: [\"order_id\"]")
+    return tuple(key)
+
+
+def key_range(table: str, columns: Sequence[str], prefix: Key, low: Any, high: Any, limit: int) -> tuple[bytes, bytes]:
+    """The bytes from which, and below which, the keys of a query lie. Raises InvalidItem or UsageError."""
+    bounded = low is not None or high is not None
+    if isinstance(prefix, str | bytes) or len(prefix) + bounded > len(columns):
+        raise InvalidItem(f"{table}: a key here is ({', '.join(columns)})", hint="give its first values, as a list")
+    if limit < 1:
+        raise UsageError(f"{table}: limit is {limit}", hint="use 1 or more")
+    start = encode_key(prefix)
+    # No part begins or goes on with 0xFF after its end, so this is above all that continues it.
+    end = start + (encode_key([high]) if high is not None else b"") + b"\xff"
+    return start + (encode_key([low]) if low is not None else b""), end
 
 
 def check_expected(table: str, expect: Expect, item: Item | None) -> None:
@@ -191,7 +216,7 @@ def check_expected(table: str, expect: Expect, item: Item | None) -> None:
         raise ConditionFailed(f"{table}: the item is not there", hint="it was deleted, or never written")
     if isinstance(expect, Mapping):
         for name, value in expect.items():
-            if (name in item) if value is ABSENT else (name not in item or item[name] != value):
+            if (name in item) if value is ABSENT else not (name in item and same_value(item[name], value)):
                 raise ConditionFailed(f"{table}: attribute {name} is not as expected", hint="read the item, and decide again")
 
 
@@ -203,10 +228,7 @@ def updated(table: str, columns: Sequence[str], write: Update, item: Item | None
             raise InvalidItem(f"{table}: {name} is part of the key, which never changes", hint="delete the item and put another")
     made.update(write.set)
     for name, amount in write.add.items():
-        old = made.get(name, 0)
-        if isinstance(old, bool) or not isinstance(old, int | Decimal):
-            raise InvalidItem(f"{table}: attribute {name} is not a number, so nothing can be added to it", hint="set it instead")
-        made[name] = old + amount
+        made[name] = add_exactly(name, made.get(name, 0), amount)
     for name in write.remove:
         made.pop(name, None)
     return made

@@ -11,10 +11,11 @@ import msgspec
 from caudal.errors import ConfigError, ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item, encode_key
-from caudal.ingest.store.port import Delete, Key, Page, Put, Store, Update, Write, check_expected, check_key, key_of, updated
+from caudal.ingest.store.port import (
+    Delete, Key, Page, Put, Store, Update, Write, check_columns, check_expected, check_key, key_of, key_range, updated,
+)
 from caudal.ingest.stream import chunks
-from caudal.bell import Bell
-from caudal.ingest.stream.port import shard_of
+from caudal.ingest.stream.port import check_shards, shard_of
 from caudal.records import Item
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
@@ -37,9 +38,7 @@ class SqliteStore(Store):
     """A store for one machine: durable, shared by processes."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_database(path, SCHEMA)
-        self._bell = Bell(path)
-        self._db.after_commit(self._bell.ring)
+        self._db = open_database(path, SCHEMA, self)
         self._tables: dict[str, _Table] = {}
         self._stamp = Stamp()
 
@@ -57,10 +56,11 @@ class SqliteStore(Store):
     @staticmethod
     def _create(db: apsw.Connection, table: str, key: Sequence[str], shards: int) -> None:
         found = db.execute("SELECT key FROM item_table WHERE name = ?", (table,)).get
-        wanted = msgspec.json.encode(list(key)).decode()
+        wanted = msgspec.json.encode(check_columns(table, key)).decode()
         if found is not None and found != wanted:
             raise ContractError(f"table {table}: its items are keyed by {found}, the contract says {wanted}",
                                 hint="a key never changes: declare a new table and copy the items")
+        check_shards(table, shards)
         chunks.create(db, table, shards)
         if found is None:
             db.execute("INSERT INTO item_table (name, key) VALUES (?, ?)", (table, wanted))
@@ -92,7 +92,7 @@ class SqliteStore(Store):
                 check_expected(table.name, write.expect, decode_item(old) if old is not None else None)
             if isinstance(write, Update):
                 new = encode_item(updated(table.name, table.key, write, decode_item(old) if old is not None else None))
-            if new is None and old is None:
+            if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
                 ids.append(None)
                 continue
             event_id = self._stamp.id()
@@ -120,15 +120,10 @@ class SqliteStore(Store):
         limit: int = 1000, after: Key | None = None, reverse: bool = False,
     ) -> Page:
         found = self._table(table)
-        start = encode_key(prefix)
-        end = start + b"\xff"
-        if high is not None:
-            end = start + encode_key([high]) + b"\xff"
-        if low is not None:
-            start += encode_key([low])
+        start, end = key_range(table, found.key, prefix, low, high, limit)
         if after is not None:
             place = check_key(table, found.key, after)
-            start, end = (start, place) if reverse else (max(start, place + b"\x00"), end)
+            start, end = (start, min(end, place)) if reverse else (max(start, place + b"\x00"), end)
         sql = (
             f"{found.select.partition(' WHERE')[0]} WHERE key >= ? AND key < ? "
             f"ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"
@@ -136,8 +131,7 @@ class SqliteStore(Store):
         with translated(self._db.path):
             rows = [data for (data,) in self._db.reader.execute(sql, (start, end, limit + 1))]
         items = [decode_item(data) for data in rows[:limit]]
-        more = len(rows) > limit and bool(items)
-        return Page(items, key_of(table, found.key, items[-1]) if more else None)
+        return Page(items, key_of(table, found.key, items[-1]) if len(rows) > limit else None)
 
     def tables(self) -> dict[str, tuple[str, ...]]:
         with translated(self._db.path):
@@ -145,8 +139,7 @@ class SqliteStore(Store):
         return {name: tuple(msgspec.json.decode(key)) for name, key in rows}
 
     def close(self) -> None:
-        self._bell.close()
-        self._db.close()
+        self._db.close(self)
 
     def _table(self, name: str) -> _Table:
         if name not in self._tables:

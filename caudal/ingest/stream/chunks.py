@@ -86,20 +86,22 @@ def shard_ends(db: apsw.Connection, where: Place) -> dict[int, Ends]:
 def read(db: apsw.Connection, where: Place, name: str, shard: int, offset: int, limit_bytes: int) -> Records:
     """The records from `offset` on: see `Stream.read`."""
     low = (where.base + shard) * SPAN
-    start = db.execute("SELECT max(id) FROM chunk WHERE id >= ? AND id <= ?", (low, low + offset)).get
-    if start is None:
-        _gap(db, where, name, shard, offset)
-        return Records.of(shard, offset, [])
-    lengths, times, data, total = [], [], [], 0
-    for _, count, time, size, blob, body in db.execute(
-        "SELECT * FROM chunk WHERE id >= ? AND id < ? ORDER BY id", (start, low + SPAN)
+    start, lengths, times, data, total = -1, [], [], [], 0
+    # One statement, so that what a trim takes away meanwhile is either there or not.
+    for id, count, time, size, blob, body in db.execute(
+        "SELECT * FROM chunk WHERE id >= (SELECT max(id) FROM chunk WHERE id >= ?1 AND id <= ?2) AND id < ?3 ORDER BY id",
+        (low, low + offset, low + SPAN),
     ):
+        start = id if start < 0 else start
         lengths.append(blob)
         times.append((time, count))
         data.append(body if len(body) == size else _zstd.decompress(body, decompressed_size=size, asbytes=True))
         total += size
-        if total >= limit_bytes and sum(c for _, c in times) > low + offset - start:
+        if total >= limit_bytes and id + count > low + offset:
             break
+    if start < 0:
+        _gap(db, where, name, shard, offset)
+        return Records.of(shard, offset, [])
     sizes = np.frombuffer(b"".join(lengths), np.uint32).astype(np.int64)
     found = Records(
         shard, start - low, ends(sizes), b"".join(data),
@@ -133,11 +135,15 @@ def _gap(db: apsw.Connection, where: Place, name: str, shard: int, offset: int) 
         )
 
 
-def trim(db: apsw.Connection, where: Place, shard: int, before: int) -> None:
+def trim(db: apsw.Connection, where: Place, shard: int, before: int, older_than: int | None) -> None:
     """Drop whole chunks below `before`; the newest stays, for it holds the next position."""
     low = (where.base + shard) * SPAN
-    db.execute(
-        "DELETE FROM chunk WHERE id >= ?1 AND id < ?2 AND id + records <= ?2"
-        " AND id < (SELECT max(id) FROM chunk WHERE id >= ?1 AND id < ?3)",
-        (low, low + before, low + SPAN),
-    )
+    newest = db.execute("SELECT max(id) FROM chunk WHERE id >= ? AND id < ?", (low, low + SPAN)).get
+    stop = low
+    for id, records, time in db.execute(
+        "SELECT id, records, time FROM chunk WHERE id >= ? AND id < ? ORDER BY id", (low, low + before)
+    ):
+        if id == newest or id + records > low + before or (older_than is not None and time >= older_than):
+            break
+        stop = id + records
+    db.execute("DELETE FROM chunk WHERE id >= ? AND id < ?", (low, stop))

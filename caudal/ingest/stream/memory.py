@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from caudal.errors import BackendError, NotFound, Trimmed
-from caudal.ingest.stream.port import Ends, Stream, shard_of
+from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
 from caudal.records import Records
 
 
@@ -36,6 +36,7 @@ class MemoryStream(Stream):
         return cls._shared.setdefault(name, cls())  # type: ignore[return-value]
 
     def create(self, name: str, shards: int = 4) -> int:
+        check_shards(name, shards)
         return len(self._streams.setdefault(name, [_Shard() for _ in range(shards)]))
 
     def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
@@ -52,7 +53,7 @@ class MemoryStream(Stream):
             self._news.notify_all()
 
     def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
-        found = self._find(name)[shard]
+        found = self._shard(name, shard)
         if offset < found.oldest:
             raise Trimmed(f"stream {name}, shard {shard}: positions {offset} to {found.oldest - 1} are no longer kept")
         if offset > len(found.records):
@@ -78,15 +79,21 @@ class MemoryStream(Stream):
     def names(self) -> list[str]:
         return sorted(self._streams)
 
-    def trim(self, name: str, before: Mapping[int, int]) -> None:
+    def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
         """Drop the oldest records: see `SupportsRetention`."""
-        for number, offset in before.items():
-            shard = self._find(name)[number]
-            whole = [end for end in shard.chunks[:-1] if end <= offset]
-            shard.oldest = max(shard.oldest, *whole, 0)
+        shards = {number: self._shard(name, number) for number in before}
+        with self._news:
+            for number, shard in shards.items():
+                whole = [end for end in shard.chunks[:-1] if end <= before[number]]
+                shard.oldest = max(shard.oldest, *whole, 0)
 
     def close(self) -> None:
         pass
+
+    def _shard(self, name: str, number: int) -> _Shard:
+        shards = self._find(name)
+        check_shard(name, number, len(shards))
+        return shards[number]
 
     def _find(self, name: str) -> list[_Shard]:
         if name not in self._streams:

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
+from caudal.errors import NotFound, UsageError
 from caudal.records import Positions, Records
 
 
@@ -22,6 +23,18 @@ def shard_of(key: bytes, shards: int) -> int:
     return zlib.crc32(key) % shards
 
 
+def check_shards(name: str, shards: int) -> None:
+    """Raises UsageError for a number of shards that no stream can have."""
+    if not 1 <= shards <= 1024:
+        raise UsageError(f"stream {name}: {shards} shards", hint="use 1 to 1024")
+
+
+def check_shard(name: str, shard: int, shards: int) -> None:
+    """Raises NotFound for a shard that the stream does not have: the next one's records are none of its own."""
+    if not 0 <= shard < shards:
+        raise NotFound(f"stream {name} has no shard {shard}", hint=f"its shards are 0 to {shards - 1}")
+
+
 class Stream(ABC):
     """Named streams of records, each an ordered log in shards.
 
@@ -37,7 +50,7 @@ class Stream(ABC):
 
     @abstractmethod
     def create(self, name: str, shards: int = 4) -> int:
-        """Create a stream unless it exists; returns its number of shards, which never changes."""
+        """Create a stream unless it exists; returns its number of shards (1 to 1024), which never changes."""
 
     @abstractmethod
     def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
@@ -50,7 +63,8 @@ class Stream(ABC):
     def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
         """The records from `offset` on, up to about `limit_bytes`, at least one unless `offset` is the end.
 
-        Raises Trimmed, naming the gap, if that record is no longer kept; BackendError if `offset` is past the end.
+        Raises Trimmed, naming the gap, if that record is no longer kept; BackendError if `offset` is past the end;
+        NotFound if there is no such stream or shard.
         """
 
     @abstractmethod
@@ -85,5 +99,9 @@ class Stream(ABC):
 class SupportsRetention(Protocol):
     """A stream that can drop its oldest records."""
 
-    def trim(self, name: str, before: Mapping[int, int]) -> None:
-        """Drop whole chunks below the positions in `before`; the newest chunk of a shard always stays."""
+    def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
+        """Drop what lies wholly below the positions in `before` and was appended before `older_than`.
+
+        `older_than` is in microseconds since 1970; None for any age. Drops what was appended together or none of it,
+        and never the newest of a shard.
+        """

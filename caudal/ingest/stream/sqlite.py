@@ -8,8 +8,7 @@ from typing import Self
 
 from caudal.errors import ConfigError
 from caudal.ingest.stream import chunks
-from caudal.bell import Bell
-from caudal.ingest.stream.port import Ends, Stream, shard_of
+from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
 from caudal.records import Records
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
@@ -19,9 +18,7 @@ class SqliteStream(Stream):
     """A stream for one machine: durable, shared by processes."""
 
     def __init__(self, path: Path) -> None:
-        self._db = open_database(path, chunks.SCHEMA)
-        self._bell = Bell(path)
-        self._db.after_commit(self._bell.ring)
+        self._db = open_database(path, chunks.SCHEMA, self)
         self._places: dict[str, chunks.Place] = {}
 
     @classmethod
@@ -32,15 +29,16 @@ class SqliteStream(Stream):
         return cls(Path(path))
 
     def create(self, name: str, shards: int = 4) -> int:
+        check_shards(name, shards)
         return self._db.transact(lambda db: chunks.create(db, name, shards)).shards
 
     def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        if not records:
-            return
         where = self._place(name)
         by_shard: dict[int, list[bytes]] = defaultdict(list)
         for key, record in records:
             by_shard[shard_of(key, where.shards)].append(record)
+        if not records:
+            return
         now = time.time_ns() // 1000
         self._db.transact(
             lambda db: [chunks.append(db, where, shard, run, now) for shard, run in by_shard.items()]
@@ -48,6 +46,7 @@ class SqliteStream(Stream):
 
     def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
         where = self._place(name)
+        check_shard(name, shard, where.shards)
         with translated(self._db.path):
             return chunks.read(self._db.reader, where, name, shard, offset, limit_bytes)
 
@@ -57,7 +56,7 @@ class SqliteStream(Stream):
             return chunks.shard_ends(self._db.reader, where)
 
     def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:
-        self._bell.listen()
+        self._db.bell.listen()
         until = time.monotonic() + timeout
         while True:
             if any(ends.next > seen.get(shard, 0) for shard, ends in self.ends(name).items()):
@@ -65,20 +64,21 @@ class SqliteStream(Stream):
             left = until - time.monotonic()
             if left <= 0:
                 return False
-            self._bell.wait(left)
+            self._db.bell.wait(left)
 
     def names(self) -> list[str]:
         with translated(self._db.path):
             return [name for (name,) in self._db.reader.execute("SELECT name FROM stream ORDER BY name")]
 
-    def trim(self, name: str, before: Mapping[int, int]) -> None:
+    def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
         """Drop the oldest records: see `SupportsRetention`."""
         where = self._place(name)
-        self._db.transact(lambda db: [chunks.trim(db, where, shard, offset) for shard, offset in before.items()])
+        for shard in before:
+            check_shard(name, shard, where.shards)
+        self._db.transact(lambda db: [chunks.trim(db, where, shard, offset, older_than) for shard, offset in before.items()])
 
     def close(self) -> None:
-        self._bell.close()
-        self._db.close()
+        self._db.close(self)
 
     def _place(self, name: str) -> chunks.Place:
         if name not in self._places:

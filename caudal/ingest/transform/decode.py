@@ -16,7 +16,7 @@ from caudal.contract import SYSTEM, TIMESTAMP, Contract
 from caudal.ingest.transform.dynamodb import DynamodbForm
 from caudal.ingest.transform.form import Columns, Form, blanked, parse
 from caudal.ingest.transform.native import CaudalForm, PlainForm
-from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit, exact_value
+from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Already, Misfit, exact_value
 from caudal.records import Records, Rejected
 
 FORMS: dict[str, type[Form]] = {"caudal": CaudalForm, "plain": PlainForm, "dynamodb": DynamodbForm}
@@ -132,6 +132,7 @@ class Decoder:
                 rows.append(self._row(raw, records.shard, position, arrived, seen))
                 warnings += seen
             except Misfit as misfit:
+                raw = misfit.raw if isinstance(misfit, Already) else raw
                 rejected.append(Rejected(records.shard, position, arrived, misfit.reason, misfit.detail, raw))
         if rows:
             tables.append(pa.Table.from_pylist(rows, self.schema))

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 
 from caudal.contract import Contract
 from caudal.ingest.transform.form import Columns, Form, Seen, Warn, from_json_type, json_type, parse_object, row_shape
-from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit
+from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Already, Misfit
 from caudal.records import Records
 
 _OPS = pa.array(["put", "delete", "event"])
@@ -38,6 +38,8 @@ class CaudalForm(Form):
 
     def read(self, raw: bytes, shard: int, position: int, arrived: int, warn: Warn) -> Seen:
         wire = parse_object(raw)
+        if wire.get("op") == "rejected":
+            raise Already(str(wire.get("why")), str(wire.get("detail")), str(wire.get("raw")))
         op, id, time, row = (wire.get(name) for name in ("op", "id", "time", "row"))
         if op not in ("put", "delete", "event") or not isinstance(id, str) or type(time) is not int or not FIRST_TIME <= time <= LAST_TIME:
             raise Misfit("not_a_change", "a record has an op, an id and a time")

@@ -34,6 +34,17 @@ class Misfit(CaudalError):
         self.detail = detail
 
 
+class Already(Misfit):
+    """A record that was rejected before it came into the stream, with its bytes in base64."""
+
+    def __init__(self, reason: str, detail: str, raw: str) -> None:
+        super().__init__(reason, detail)
+        try:
+            self.raw = base64.b64decode(raw)
+        except binascii.Error:
+            self.raw = raw.encode()
+
+
 def exact_value(column: Column, value: Any, warn: Callable[[str], None]) -> Any:
     """The value as the column's own Python type, unchanged in meaning.
 

@@ -122,14 +122,15 @@ class InprocessWriter(Writer):
     def _deliver(self, goal: Positions) -> int:
         """Read one batch up to `goal`, write its files, commit; the number of records."""
         since = dict(self._positions or {})
-        outcomes, until, records = [], dict(since), 0
+        outcomes: dict[int, Outcome] = {}
+        until, records = dict(since), 0
         room = self._delivery.buffer_bytes
         for shard, offset in sorted(since.items()):
             if room <= 0 or goal.get(shard, 0) <= offset:
                 continue
             run = self._stream.read(self._table.source, shard, offset, limit_bytes=room)
             run = run[: goal[shard] - offset]
-            outcomes.append(self._transform.apply(run))
+            outcomes[shard] = self._transform.apply(run)
             until[shard] = run.next
             records += len(run)
             room -= len(run.data)
@@ -142,9 +143,9 @@ class InprocessWriter(Writer):
         if len(run):
             self._record_bytes = 0.5 * self._record_bytes + 0.5 * len(run.data) / len(run)
 
-    def _commit(self, since: Positions, until: Positions, outcomes: list[Outcome], records: int) -> None:
-        rows = pa.concat_tables([outcome.rows for outcome in outcomes])
-        rejected = [record for outcome in outcomes for record in outcome.rejected]
+    def _commit(self, since: Positions, until: Positions, outcomes: dict[int, Outcome], records: int) -> None:
+        rows = pa.concat_tables([outcome.rows for outcome in outcomes.values()])
+        rejected = [record for outcome in outcomes.values() for record in outcome.rejected]
         quarantine = []
         if rejected:
             path = f"{quarantine_folder(self._database, self._table.name)}/{new_name(self._epoch, '.parquet')}"
@@ -152,8 +153,9 @@ class InprocessWriter(Writer):
         self._catalog.commit(self._table.name, Commit(
             epoch=self._epoch, since=since, until=until,
             files=put_rows(self._files, self._database, self._table, self._epoch, rows), quarantine=quarantine,
-            records=records, delivered=sum(o.delivered for o in outcomes), dropped=sum(o.dropped for o in outcomes),
+            records=records, delivered=sum(o.delivered for o in outcomes.values()), dropped=sum(o.dropped for o in outcomes.values()),
             quarantined=len(rejected), rows=len(rows), newest=newest(rows),
+            dropped_by_shard={shard: o.dropped for shard, o in outcomes.items() if o.dropped},
         ))
         self._positions = until
 

@@ -67,27 +67,28 @@ class MemoryCatalog(Catalog):
             found = self._find(table)
             if found.owner == owner:
                 found.owner, found.expires = "", 0
+                found.epoch += 1
 
     def commit(self, table: str, commit: Commit) -> int:
         with self._lock:
             found = self._find(table)
-            last = found.commits[-1] if found.commits else None
+            last = next((info for info in reversed(found.commits) if info.since != info.until), None)
             if check_commit(table, found.epoch, found.positions, last, commit):
-                return len(found.commits)
+                return last.version if last else 0
             found.positions.update(commit.until)
             self._add(found, commit.since, commit.until, (
                 commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows,
-            ), commit.newest, commit.files)
+            ), commit.newest, commit.files, commit.dropped_by_shard)
             found.quarantine += commit.quarantine
             return len(found.commits)
 
     @staticmethod
     def _add(
         found: _Table, since: Positions, until: Positions, counts: tuple[int, int, int, int, int],
-        newest: int | None, files: list[DataFile],
+        newest: int | None, files: list[DataFile], dropped: dict[int, int],
     ) -> None:
         version = len(found.commits) + 1
-        found.commits.append(CommitInfo(version, time.time_ns() // 1000, dict(since), dict(until), *counts))
+        found.commits.append(CommitInfo(version, time.time_ns() // 1000, dict(since), dict(until), *counts, dropped))
         found.newest.append(newest)
         found.files += [(version, file) for file in files]
 
@@ -112,13 +113,15 @@ class MemoryCatalog(Catalog):
     def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
         with self._lock:
             found = self._find(table)
+            if not found.commits:
+                raise NotFound(f"table {table} has no quarantined records", hint="nothing was committed to it yet")
             places = [(replay.shard, replay.position) for replay in replays]
             for place in places:
                 if place in found.replayed or places.count(place) > 1:
                     raise Conflict(f"table {table}: the record at shard {place[0]}, position {place[1]} was replayed before")
             found.replayed.update({(replay.shard, replay.position): replay.outcome for replay in replays})
             until = found.commits[-1].until
-            self._add(found, until, until, (0, 0, 0, 0, rows), found.newest[-1], files)
+            self._add(found, until, until, (0, 0, 0, 0, rows), found.newest[-1], files, {})
             return len(found.commits)
 
     def replayed(self, table: str) -> dict[tuple[int, int], str]:

@@ -59,6 +59,7 @@ class CommitInfo(NamedTuple):
     dropped: int
     quarantined: int
     rows: int
+    dropped_by_shard: dict[int, int]
 
 
 class Replay(NamedTuple):
@@ -102,14 +103,14 @@ class Catalog(ABC):
 
     @abstractmethod
     def release(self, table: str, owner: str) -> None:
-        """Give the lease up."""
+        """Give the lease up, and with it the right to commit; nothing happens if another has it."""
 
     @abstractmethod
     def commit(self, table: str, commit: Commit) -> int:
         """Make a commit visible, and return its version.
 
-        Repeating a commit that took effect returns its version again and changes nothing. Raises Fenced if the lease
-        was taken by another, Conflict if `commit.since` is not where the table stands.
+        Repeating the last commit returns its version again and changes nothing. Raises Fenced if the lease was given
+        up or taken by another, Conflict if `commit.since` is not where the table stands or `commit.until` is before it.
         """
 
     @abstractmethod
@@ -128,7 +129,8 @@ class Catalog(ABC):
     def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
         """Make rows of once quarantined records visible and mark these as dealt with; returns the version.
 
-        Needs no lease, for it moves no position. Raises Conflict if one of them was dealt with before.
+        Needs no lease, for it moves no position. Raises Conflict if one of them was dealt with before, NotFound if
+        nothing was ever committed, and so nothing quarantined.
         """
 
     @abstractmethod
@@ -144,7 +146,8 @@ class Catalog(ABC):
 class SupportsFlush(Protocol):
     """A catalog through which anybody can ask a table's writer to commit what it has."""
 
-    def ask_flush(self, table: str) -> None: ...
+    def ask_flush(self, table: str) -> None:
+        """Ask for one."""
 
     def flush_asked(self, table: str) -> int:
         """How often a flush was asked for, ever."""
@@ -190,12 +193,17 @@ def _refused(table: str, what: str, hint: str = "") -> ContractError:
 
 
 def check_commit(table: str, epoch: int, positions: Positions, last: CommitInfo | None, commit: Commit) -> bool:
-    """Whether `commit` has taken effect already. Raises Fenced or Conflict if it may not take effect."""
-    if commit.epoch != epoch:
+    """Whether `commit` has taken effect already, as `last`: the last that moved positions.
+
+    Raises Fenced or Conflict if it may not take effect.
+    """
+    if commit.epoch != epoch or epoch == 0:
         raise Fenced(f"table {table}: a writer of epoch {commit.epoch} tried to commit, and the lease is at {epoch}",
                      hint="another writer took over; this one stops")
-    if last is not None and (last.since, last.until) == (commit.since, commit.until) and last.until == positions:
+    if last is not None and (last.since, last.until) == (commit.since, commit.until):
         return True
+    if any(commit.until.get(shard, 0) < offset for shard, offset in commit.since.items()):
+        raise Conflict(f"table {table}: a commit goes back from {commit.since} to {commit.until}", hint="read the positions again")
     if {k: v for k, v in commit.since.items() if v} != {k: v for k, v in positions.items() if v}:
         raise Conflict(f"table {table}: a commit starts at {commit.since}, and the table stands at {positions}",
                        hint="read the positions again")

@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS position (
 CREATE TABLE IF NOT EXISTS snapshot (
   id INTEGER PRIMARY KEY, time INTEGER NOT NULL, since TEXT NOT NULL, until TEXT NOT NULL,
   records INTEGER NOT NULL, delivered INTEGER NOT NULL, dropped INTEGER NOT NULL, quarantined INTEGER NOT NULL,
-  row_count INTEGER NOT NULL, newest INTEGER);
+  row_count INTEGER NOT NULL, dropped_by_shard TEXT NOT NULL, newest INTEGER);
 
 -- id is table * 2**32 + serial: a table's files lie together, in the order in which they came.
 CREATE TABLE IF NOT EXISTS data_file (

@@ -30,7 +30,7 @@ class SqliteCatalog(Catalog):
 
     def __init__(self, path: Path, database: str) -> None:
         schema = (resources("caudal.lake.catalog") / "schema.sql").read_text()
-        self._db = open_database(path, schema)
+        self._db = open_database(path, schema, self)
         self._database = database
         self._ids: dict[str, int] = {}
 
@@ -79,7 +79,7 @@ class SqliteCatalog(Catalog):
 
     def release(self, table: str, owner: str) -> None:
         self._change(table, lambda db, id: db.execute(
-            "UPDATE lake_table SET owner = '', expires = 0 WHERE id = ? AND owner = ?", (id, owner)
+            "UPDATE lake_table SET owner = '', expires = 0, epoch = epoch + 1 WHERE id = ? AND owner = ?", (id, owner)
         ).get)
 
     def commit(self, table: str, commit: Commit) -> int:
@@ -88,10 +88,11 @@ class SqliteCatalog(Catalog):
     @staticmethod
     def _commit(db: apsw.Connection, id: int, table: str, commit: Commit) -> int:
         epoch, version = db.execute("SELECT epoch, version FROM lake_table WHERE id = ?", (id,)).fetchone()
-        last = _info(db, id, version)
+        last = _last_commit(db, id)
         if check_commit(table, epoch, _read_positions(db, id), last, commit):
-            return int(version)
-        counts = (commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, commit.newest)
+            return last.version if last else 0
+        by_shard = msgspec.json.encode(commit.dropped_by_shard).decode()
+        counts = (commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard, commit.newest)
         version = _add_version(db, id, version, commit.since, commit.until, counts)
         _add_files(db, id, version, "data", commit.files)
         _add_files(db, id, version, "quarantine", commit.quarantine)
@@ -109,7 +110,7 @@ class SqliteCatalog(Catalog):
             if version == 0:
                 return Snapshot(_definition(definition), 0, 0, {}, (), None)
             row = db.execute("SELECT time, until, newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).fetchone()
-            if row is None:
+            if row is None or not 0 < version <= latest:
                 raise NotFound(f"table {table} has no version {version}", hint=f"its newest is {latest}")
             files = tuple(_files(db, id, "data", version))
         return Snapshot(_definition(definition), version, row[0], _positions(row[1]), files, row[2])
@@ -137,9 +138,10 @@ class SqliteCatalog(Catalog):
                     ) from None
             version = db.execute("SELECT version FROM lake_table WHERE id = ?", (id,)).get
             last = _info(db, id, version)
-            assert last is not None, "quarantined records come from a commit"
+            if last is None:
+                raise NotFound(f"table {table} has no quarantined records", hint="nothing was committed to it yet")
             newest = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
-            version = _add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, newest))
+            version = _add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, "{}", newest))
             _add_files(db, id, version, "data", files)
             return version
 
@@ -161,7 +163,7 @@ class SqliteCatalog(Catalog):
             return int(self._db.reader.execute("SELECT flushes FROM lake_table WHERE id = ?", (self._id(table),)).get)
 
     def close(self) -> None:
-        self._db.close()
+        self._db.close(self)
 
     def _change(self, table: str, work: Callable[[apsw.Connection, int], Any]) -> Any:
         id = self._id(table)
@@ -201,10 +203,10 @@ def _read_positions(db: apsw.Connection, id: int) -> Positions:
 
 
 def _add_version(
-    db: apsw.Connection, id: int, version: int, since: Positions, until: Positions, counts: tuple[int | None, ...]
+    db: apsw.Connection, id: int, version: int, since: Positions, until: Positions, counts: tuple[int | str | None, ...]
 ) -> int:
     version += 1
-    db.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
+    db.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
         id * SPAN + version, _now(), msgspec.json.encode(since).decode(), msgspec.json.encode(until).decode(), *counts
     ))
     db.execute("UPDATE lake_table SET version = ? WHERE id = ?", (version, id))
@@ -236,6 +238,14 @@ def _info(db: apsw.Connection, id: int, version: int) -> CommitInfo | None:
     return _as_info(row) if row is not None else None
 
 
+def _last_commit(db: apsw.Connection, id: int) -> CommitInfo | None:
+    """The last that moved positions: replays, which came after it, do not."""
+    row = db.execute(
+        "SELECT * FROM snapshot WHERE id > ? AND id < ? AND since <> until ORDER BY id DESC LIMIT 1", (id * SPAN, (id + 1) * SPAN)
+    ).fetchone()
+    return _as_info(row) if row is not None else None
+
+
 def _as_info(row: tuple[Any, ...]) -> CommitInfo:
-    id, time_, since, until, records, delivered, dropped, quarantined, rows, _ = row
-    return CommitInfo(id % SPAN, time_, _positions(since), _positions(until), records, delivered, dropped, quarantined, rows)
+    id, time_, since, until, records, delivered, dropped, quarantined, rows, by_shard, _ = row
+    return CommitInfo(id % SPAN, time_, _positions(since), _positions(until), records, delivered, dropped, quarantined, rows, _positions(by_shard))

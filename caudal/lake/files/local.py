@@ -1,16 +1,19 @@
 """Objects as files below one folder."""
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
 from caudal.errors import AlreadyExists, BackendError, ConfigError, NotFound, Unavailable
-from caudal.lake.files.port import FileInfo, Files, check_path
+from caudal.lake.files.port import FileInfo, Files, check_path, check_prefix
 from caudal.registry import path_of
 
 _HALF = ".half"
-"""Folder of objects being written; what a crash leaves there is swept at the next opening."""
+"""Folder of objects being written; what a crash leaves there is swept by an opening, an hour later."""
+_HALF_SECONDS = 3600
 
 
 class LocalFiles(Files):
@@ -21,7 +24,6 @@ class LocalFiles(Files):
         self._half = self.root / _HALF
         self._half.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._made: set[Path] = {self.root}
-        self._count = 0
         self._sweep()
 
     @classmethod
@@ -36,8 +38,7 @@ class LocalFiles(Files):
 
     def put(self, path: str, data: bytes | memoryview) -> None:
         target = self.root / check_path(path)
-        self._count += 1
-        half = self._half / f"{os.getpid()}-{id(self):x}-{self._count}"
+        half = self._half / os.urandom(12).hex()
         try:
             self._make_folder(target.parent)
             with open(half, "xb", opener=_private) as file:
@@ -46,8 +47,8 @@ class LocalFiles(Files):
                 os.fsync(file.fileno())
             os.link(half, target)  # unlike a rename, never replaces
             _sync_folder(target.parent)
-        except FileExistsError:
-            raise AlreadyExists(f"{path} is there already") from None
+        except (FileExistsError, NotADirectoryError):
+            raise AlreadyExists(f"{path} is there already, or an object stands where its folder would be") from None
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}", hint="check space and permissions, then try again") from error
         finally:
@@ -56,25 +57,31 @@ class LocalFiles(Files):
     def get(self, path: str) -> bytes:
         try:
             return (self.root / check_path(path)).read_bytes()
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise NotFound(f"no object {path}") from None
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}", hint="check the disk and its permissions") from error
 
     def list(self, prefix: str = "") -> Iterator[FileInfo]:
-        top = self.root / prefix.rpartition("/")[0]
+        top = self.root / check_prefix(prefix).rpartition("/")[0]
         found = []
         for folder, folders, names in os.walk(top):
             folders[:] = [name for name in folders if name != _HALF]
             for name in names:
                 file = Path(folder, name)
-                found.append((file.relative_to(self.root).as_posix(), file))
-        for path, file in sorted(found):
-            if path.startswith(prefix):
-                yield FileInfo(path, file.stat().st_size)
+                path = file.relative_to(self.root).as_posix()
+                if path.startswith(prefix):
+                    with suppress(FileNotFoundError):  # deleted meanwhile
+                        found.append(FileInfo(path, file.stat().st_size))
+        return iter(sorted(found))
 
     def delete(self, path: str) -> None:
-        (self.root / check_path(path)).unlink(missing_ok=True)
+        try:
+            (self.root / check_path(path)).unlink(missing_ok=True)
+        except (NotADirectoryError, IsADirectoryError):
+            return
+        except OSError as error:
+            raise Unavailable(f"{path}: {error.strerror}", hint="check the disk and its permissions") from error
 
     def location(self, path: str) -> str | None:
         return str(self.root / check_path(path))
@@ -88,11 +95,11 @@ class LocalFiles(Files):
         self._made.add(folder)
 
     def _sweep(self) -> None:
-        """Remove halves whose process is gone."""
+        """Remove old halves; by age, for the process of a young one may be in another container."""
         for half in self._half.iterdir():
-            pid = half.name.partition("-")[0]
-            if pid.isdigit() and not Path("/proc", pid).exists() and Path("/proc").exists():
-                half.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                if half.stat().st_mtime < time.time() - _HALF_SECONDS:
+                    half.unlink()
 
 
 def _private(path: str, flags: int) -> int:

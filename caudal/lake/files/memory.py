@@ -2,10 +2,11 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import ClassVar, Self
 
 from caudal.errors import AlreadyExists, NotFound
-from caudal.lake.files.port import FileInfo, Files, check_path
+from caudal.lake.files.port import FileInfo, Files, check_path, check_prefix
 
 
 class MemoryFiles(Files):
@@ -15,6 +16,7 @@ class MemoryFiles(Files):
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
+        self._folders: set[str] = set()
         self._lock = threading.Lock()
 
     @classmethod
@@ -25,9 +27,11 @@ class MemoryFiles(Files):
         return cls._shared.setdefault(name, cls())  # type: ignore[return-value]
 
     def put(self, path: str, data: bytes | memoryview) -> None:
+        above = {parent.as_posix() for parent in PurePosixPath(check_path(path)).parents}
         with self._lock:
-            if check_path(path) in self._objects:
-                raise AlreadyExists(f"{path} is there already")
+            if path in self._objects or path in self._folders or above & self._objects.keys():
+                raise AlreadyExists(f"{path} is there already, or an object stands where its folder would be")
+            self._folders |= above
             self._objects[path] = bytes(data)
 
     def get(self, path: str) -> bytes:
@@ -37,12 +41,14 @@ class MemoryFiles(Files):
             raise NotFound(f"no object {path}") from None
 
     def list(self, prefix: str = "") -> Iterator[FileInfo]:
-        for path in sorted(self._objects):
-            if path.startswith(prefix):
-                yield FileInfo(path, len(self._objects[path]))
+        check_prefix(prefix)
+        with self._lock:
+            found = [FileInfo(path, len(data)) for path, data in self._objects.items() if path.startswith(prefix)]
+        return iter(sorted(found))
 
     def delete(self, path: str) -> None:
         self._objects.pop(check_path(path), None)
 
     def location(self, path: str) -> str | None:
+        check_path(path)
         return None

@@ -125,6 +125,8 @@ def _windows(known: Interactions, now_us: int, chosen: EaseOptions) -> Iterator[
         after = known.rows(~past & (known.times < start + length)).matrix(start, FOREVER)
         after = (after > 0) > (before > 0)
         active = np.flatnonzero((before.getnnz(axis=1) > 0) & (after.getnnz(axis=1) > 0))
+        if not len(active):
+            continue
         root = np.float32(2 ** (-number / 2))  # its square weighs the window
         yield _Window(before[active] * root, after[active] * root)
 

@@ -1,0 +1,139 @@
+"""CSV of other people: types from the contract, columns by header, nothing guessed.
+
+NULL is an empty field and "" is the empty text; a field that is not what its column says makes its line a bad one.
+Numbers with grouping, such as 1,234.50, are read only when a locale says so, and only if the groups are right.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
+
+from caudal.contract import Column, Contract
+from caudal.errors import UsageError
+from caudal.ingest.importer.port import BadLine, Block
+from caudal.ingest.transform.firehose import from_text
+from caudal.ingest.transform.values import Misfit, exact_value
+from caudal.records import Item
+
+BLOCK_BYTES = 4 << 20
+
+LOCALES = {"": ("", "."), "en_US": (",", "."), "en_GB": (",", "."), "de_DE": (".", ","), "es_ES": (".", ","),
+           "fr_FR": ("\u202f", ","), "it_IT": (".", ","), "nl_NL": (".", ",")}
+"""Locale to its grouping and decimal characters."""
+
+
+def read_csv(path: Path, contract: Contract, locale: str = "") -> Iterator[Block]:
+    """Read a CSV file with a header line, plain or compressed (.gz, .zst)."""
+    if locale not in LOCALES:
+        raise UsageError(f"no locale {locale}", hint=f"use one of {', '.join(filter(None, LOCALES))}")
+    total = path.stat().st_size
+    bad: list[BadLine] = []
+
+    def short_or_long(row: pacsv.InvalidRow) -> str:
+        reason = "too_few_fields" if row.actual_columns < row.expected_columns else "too_many_fields"
+        where = f"line {row.number}: " if row.number else ""
+        bad.append(BadLine(reason, f"{where}{row.actual_columns} fields, {row.expected_columns} expected", row.text.encode()))
+        return "skip"
+
+    with path.open("rb") as file:
+        reader = _open(path, file, contract, short_or_long)
+        header = reader.schema.names
+        columns = _columns(path, header, contract)
+        row = 0
+        while True:
+            try:
+                batch = reader.read_next_batch()
+            except StopIteration:
+                break
+            except pa.ArrowInvalid as error:
+                raise UsageError(f"{path}: cannot be read past row {row}: {error}", hint="mend the file") from None
+            block = Block(min(file.tell(), total), total, [], bad[:])
+            bad.clear()
+            _read_batch(batch, columns, LOCALES[locale], row, block)
+            row += len(batch)
+            yield block
+        if bad:
+            yield Block(total, total, [], bad)
+
+
+def _open(path: Path, file: Any, contract: Contract, handler: Callable[[pacsv.InvalidRow], str]) -> pacsv.CSVStreamingReader:
+    try:
+        source = pa.input_stream(file, compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix))
+        header = _header(path)
+        return pacsv.open_csv(
+            source,
+            read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=handler),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(header, pa.binary()), null_values=[""],
+                strings_can_be_null=True, quoted_strings_can_be_null=False, check_utf8=False,
+            ),
+        )
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{path}: not a CSV file: {error}", hint="it needs a header line, commas and UTF-8") from None
+
+
+def _header(path: Path) -> list[str]:
+    """The names in the header line."""
+    with pa.input_stream(str(path), compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix)) as source:
+        start = source.read(1 << 20)
+    line = start.split(b"\n", 1)[0] + b"\n"
+    return pacsv.read_csv(pa.BufferReader(line)).schema.names if line.strip() else []
+
+
+def _columns(path: Path, header: list[str], contract: Contract) -> list[Column]:
+    """The contract's columns in the file's order; columns that it does not know stay text."""
+    known = {column.name: column for column in contract.columns}
+    missing = [c.name for c in contract.columns if c.name not in header and not c.nullable]
+    if missing:
+        raise UsageError(f"{path}: has no column {missing[0]}, which {contract.name} needs",
+                         hint=f"its header is {', '.join(header)}")
+    if len(set(header)) != len(header):
+        raise UsageError(f"{path}: two columns of one name in the header", hint="rename one")
+    return [known.get(name) or Column(name, "string", nullable=True) for name in header]
+
+
+def _read_batch(batch: pa.RecordBatch, columns: list[Column], locale: tuple[str, str], done: int, block: Block) -> None:
+    fields = [column.to_pylist() for column in batch.columns]
+    for n, row in enumerate(zip(*fields, strict=True), done + 1):
+        try:
+            block.items.append(_item(row, columns, locale))
+        except Misfit as misfit:
+            block.rejected.append(BadLine(misfit.reason, f"row {n}: {misfit.detail}", _line(row)))
+
+
+def _item(row: tuple[bytes | None, ...], columns: list[Column], locale: tuple[str, str]) -> Item:
+    item = {}
+    for column, data in zip(columns, row, strict=True):
+        if data is None and column.nullable:
+            continue
+        try:
+            text = data.decode() if data is not None else None
+        except UnicodeDecodeError:
+            raise Misfit("invalid_utf8", f"{column.name} is not UTF-8") from None
+        if text is not None and column.kind in ("int", "decimal", "float"):
+            text = _plain_number(column, text, locale)
+        item[column.name] = exact_value(column, from_text(column.kind, text), lambda _: None)
+    return item
+
+
+def _plain_number(column: Column, text: str, locale: tuple[str, str]) -> str:
+    """A number's text without grouping, and with a decimal point. Raises Misfit for grouping that is wrong."""
+    group, point = locale
+    if not group:
+        if "," in text:
+            raise Misfit("number_format", f"{column.name} has a comma, and no locale says what it means")
+        return text
+    if group in text:
+        if not re.match(rf"[+-]?\d{{1,3}}({re.escape(group)}\d{{3}})+({re.escape(point)}\d+)?\Z", text, re.ASCII):
+            raise Misfit("number_grouping", f"{column.name} has groups that are not of three digits")
+        text = text.replace(group, "")
+    return text.replace(point, ".")
+
+
+def _line(row: tuple[bytes | None, ...]) -> bytes:
+    return b",".join(b"" if field is None else b'"' + field.replace(b'"', b'""') + b'"' for field in row) + b"\n"

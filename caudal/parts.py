@@ -1,0 +1,135 @@
+"""The parts that `caudal up` runs, each a process of its own: `python -m caudal.parts writer pipeline.py`."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from caudal.errors import CaudalError, Unavailable
+from caudal.ingest.stream import SupportsRetention
+from caudal.loader import load_pipeline
+from caudal.pipeline import Stages
+from caudal.serve import open_endpoint
+from caudal.supervisor import write_error
+
+BACKOFF_SECONDS = (0.1, 10.0)
+"""Least and longest wait after an error; doubled each time it comes again."""
+
+TRIM_SECONDS = 60.0
+
+
+def run_writer(stages: Stages, stop: threading.Event) -> None:
+    """Deliver every table, a thread a delivery, until stopped; trim the stream now and then."""
+    names = [name for table in stages.pipeline.tables.values() for name in table.lake]
+    threads = [threading.Thread(target=_deliver, args=(stages, name, stop), name=name, daemon=True) for name in names]
+    for stage in ("stream", "files", "catalog"):
+        getattr(stages, stage)  # opened here, once, for all threads
+    for thread in threads:
+        thread.start()
+    while not stop.wait(TRIM_SECONDS):
+        if not all(thread.is_alive() for thread in threads):
+            raise SystemExit("a delivery's thread died")
+        trim(stages)
+    for thread in threads:
+        thread.join()
+
+
+def _deliver(stages: Stages, name: str, stop: threading.Event) -> None:
+    writer = stages.writer(name)
+    try:
+        _repeat(stages, f"writer {name}", lambda: writer.step(timeout=0.5), stop)
+    finally:
+        with contextlib.suppress(CaudalError):
+            writer.close()
+
+
+def trim(stages: Stages) -> None:
+    """Drop records that every delivery has and that are older than the retention."""
+    if not isinstance(stages.stream, SupportsRetention):
+        return
+    older = int((time.time() - stages.config.stream.retention_hours * 3600) * 1e6)
+    for table in stages.pipeline.tables.values():
+        reached = [stages.catalog.snapshot(name).positions for name in table.lake]
+        before = {shard: min(p.get(shard, 0) for p in reached) for shard in stages.stream.ends(table.name)}
+        stages.stream.trim(table.name, before, older)
+
+
+def run_trainer(stages: Stages, stop: threading.Event) -> None:
+    """Train every recommender, now if it has no model and then at the configured interval, until stopped."""
+    every, seed = stages.config.trainer.every_seconds, stages.config.trainer.seed
+    if not every:
+        stop.wait()
+        return
+    for name, recommender in stages.pipeline.recommenders.items():
+        if stages.models.live(name) is None:
+            _once(stages, f"trainer {name}", lambda r=recommender: stages.trainer.train(r, seed=seed))  # type: ignore[misc]
+    while not stop.wait(every):
+        for name, recommender in stages.pipeline.recommenders.items():
+            _once(stages, f"trainer {name}", lambda r=recommender: stages.trainer.train(r, seed=seed))  # type: ignore[misc]
+
+
+def run_endpoint(stages: Stages, stop: threading.Event) -> None:
+    """Serve the HTTP API until stopped."""
+    open_endpoint(stages).run(stop)
+
+
+PARTS: dict[str, Callable[[Stages, threading.Event], None]] = {
+    "writer": run_writer, "endpoint": run_endpoint, "trainer": run_trainer,
+}
+
+
+def _once(stages: Stages, part: str, work: Callable[[], object]) -> bool:
+    try:
+        work()
+    except CaudalError as error:
+        write_error(stages.config, part, error)
+        return False
+    write_error(stages.config, part, None)
+    return True
+
+
+def _repeat(stages: Stages, part: str, work: Callable[[], object], stop: threading.Event) -> None:
+    wait = BACKOFF_SECONDS[0]
+    failed = True  # so that an error of an earlier run is cleared
+    while not stop.is_set():
+        try:
+            work()
+            if failed:
+                write_error(stages.config, part, None)
+                failed, wait = False, BACKOFF_SECONDS[0]
+        except CaudalError as error:
+            if not isinstance(error, Unavailable) or wait > 1:
+                write_error(stages.config, part, error)
+            failed = True
+            stop.wait(wait)
+            wait = min(wait * 2, BACKOFF_SECONDS[1])
+
+
+def main(part: str, path: str) -> None:
+    """Run one part until SIGTERM, SIGINT, or the end of standard input: the supervisor is gone."""
+    stop = threading.Event()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(name, lambda *_: stop.set())
+    threading.Thread(target=_watch, args=(stop,), daemon=True).start()
+    pipeline, config = load_pipeline(Path(path))
+    with pipeline.open(config) as stages:
+        try:
+            PARTS[part](stages, stop)
+        except CaudalError as error:
+            write_error(config, part, error)
+            raise SystemExit(f"caudal {part}: {error}") from None
+
+
+def _watch(stop: threading.Event) -> None:
+    with contextlib.suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    stop.set()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

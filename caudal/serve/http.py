@@ -1,0 +1,118 @@
+"""The embedded endpoint: an HTTP API in this process."""
+
+import ipaddress
+import socket
+import threading
+import time
+from typing import Self
+from urllib.parse import SplitResult, parse_qs, urlsplit
+
+import uvicorn
+
+from caudal.errors import BackendError, ConfigError
+from caudal.serve.answer import Recommendation
+from caudal.serve.api import Api
+from caudal.serve.live import LiveShop, ShopHealth
+from caudal.serve.port import Endpoint
+from caudal.serve.shop import Shop
+
+START_SECONDS = 30
+STOP_SECONDS = 3
+
+
+class HttpEndpoint(Endpoint):
+    """Listens on loopback, unless its URL ends in `?public=yes`: whoever reaches it may read and write."""
+
+    def __init__(self, host: str, port: int, shop: Shop) -> None:
+        self._host, self._port = host, port
+        self._live = LiveShop(shop)
+        self._api = Api(shop, self._live)
+        config = uvicorn.Config(
+            self._api.app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+            timeout_graceful_shutdown=STOP_SECONDS, backlog=2048, ws="none",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
+        self._socket: socket.socket | None = None
+
+    @classmethod
+    def open(cls, url: str, shop: Shop) -> Self:
+        host, port = _address(url)
+        return cls(host, port, shop)
+
+    def start(self) -> None:
+        self._socket = _listen(self._host, self._port)
+        self._port = self._socket.getsockname()[1]
+        self._live.start()
+        self._thread.start()
+        until = time.monotonic() + START_SECONDS
+        while not self._server.started:
+            if not self._thread.is_alive() or time.monotonic() > until:
+                self.close()
+                raise BackendError(f"{self.address}: the HTTP server did not start")
+            time.sleep(0.002)
+
+    def _serve(self) -> None:
+        assert self._socket is not None
+        self._server.run([self._socket])
+
+    @property
+    def address(self) -> str:
+        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{self._port}"
+
+    def recommend(
+        self, user: str, n: int = 10, slot: str = "new", item: str | None = None, recommender: str | None = None
+    ) -> Recommendation:
+        return self._live.recommend(user, n, slot, item, recommender)
+
+    def health(self) -> ShopHealth:
+        return self._live.health()
+
+    def close(self) -> None:
+        self._server.should_exit = True
+        if self._thread.ident is not None:
+            self._thread.join()
+        if self._socket is not None:
+            self._socket.close()
+        self._api.close()
+        self._live.close()
+
+
+def _address(url: str) -> tuple[str, int]:
+    """Host and port of `http://host:port`. Raises ConfigError."""
+    parts = urlsplit(url)
+    hint = "write http://127.0.0.1:8420"
+    try:
+        port = parts.port
+    except ValueError:
+        raise ConfigError(f"{url}: the port is no number from 0 to 65535", hint=hint) from None
+    if not parts.hostname or port is None or parts.path.strip("/") or parts.username:
+        raise ConfigError(f"{url}: is not a host and a port", hint=hint)
+    if not _is_loopback(parts.hostname) and not _is_public(parts, url):
+        raise ConfigError(
+            f"{url}: others than this machine could reach it, and it asks nobody for a password",
+            hint=f"use 127.0.0.1, or, behind a proxy that does, {url.rstrip('/')}?public=yes",
+        )
+    return parts.hostname, port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_public(parts: SplitResult, url: str) -> bool:
+    query = parse_qs(parts.query)
+    if query not in ({}, {"public": ["yes"]}):
+        raise ConfigError(f"{url}: unknown option", hint="there is ?public=yes")
+    return bool(query)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise ConfigError(f"http://{host}:{port}: {error.strerror}", hint="choose another port in endpoint.url") from error

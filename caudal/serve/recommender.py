@@ -1,0 +1,168 @@
+"""Answers: the best items for a shopper that may be shown, each with its reason."""
+
+import threading
+from datetime import UTC, datetime
+
+import numpy as np
+import numpy.typing as npt
+
+from caudal.errors import CaudalError, NotFound, UsageError
+from caudal.learn.dataset import Codes
+from caudal.learn.recommender import Recommender
+from caudal.learn.registry import ModelRegistry
+from caudal.serve.answer import SLOTS, TOLD, Because, Reason, Recommendation, Recommended, Slot
+from caudal.serve.catalogue import Flags
+from caudal.serve.histories import Rows
+from caudal.serve.ranking import Live, Ranking
+from caudal.serve.state import LiveState
+
+LARGEST = 1000
+"""Most items of one answer."""
+
+
+class LiveRecommender:
+    """Answers from the live model and the live state. Any number of threads may ask it."""
+
+    def __init__(self, recommender: Recommender, state: LiveState, models: ModelRegistry) -> None:
+        self.name = recommender.name
+        self.state = state
+        self.problem = ""
+        """Why the live version is not the one that answers; "" if it is."""
+        self._models = models
+        self._ranking = Ranking(state, None, None)
+        self._refreshing = threading.Lock()
+
+    @property
+    def model(self) -> int | None:
+        """The version that answers; None if there is no model yet."""
+        card = self._ranking.card
+        return None if card is None else card.version
+
+    def refresh(self) -> None:
+        """Take over the live version if it is another one. If it cannot be read, the old one goes on answering."""
+        with self._refreshing:
+            try:
+                live = self._models.live(self.name)
+                if live is not None and live != self.model:
+                    self._ranking = Ranking(self.state, *self._models.load(self.name, live))
+                self.problem = ""
+            except CaudalError as error:
+                self.problem = str(error)
+
+    def recommend(self, user: str, n: int = 10, slot: str = "new", item: str | None = None) -> Recommendation:
+        """At most `n` items, the best first; fewer only if no more qualify.
+
+        new: available, and never bought. again: bought, repeatable and available. similar: available, goes with
+        `item`, or with what the shopper bought last; not what was bought and is not repeatable. Where the model has
+        nothing to say, what sells now fills up.
+
+        Raises UsageError for an unknown slot or an impossible n, NotFound for an unknown item.
+        """
+        if slot not in SLOTS:
+            raise UsageError(f"there is no slot {slot!r}", hint=f"use {', '.join(SLOTS)}")
+        if not 0 <= n <= LARGEST:
+            raise UsageError(f"n is {n}", hint=f"use 0 to {LARGEST}")
+        question = _Question(self._ranking, self.state.histories.of(user), item)
+        answer = {"new": question.new, "again": question.again, "similar": question.similar}[slot]
+        return Recommendation(user, slot, self.name, self.model, answer(n))  # type: ignore[arg-type]
+
+
+class _Question:
+    """One request, against one state of things."""
+
+    def __init__(self, ranking: Ranking, rows: Rows, item: str | None) -> None:
+        self.ranking, self.rows, self.item = ranking, rows, item
+        self.catalogue = ranking.state.catalogue
+        self.live: Live = ranking.live()
+        self.size = len(self.live.popularity)
+        self.rows = rows if not len(rows.items) or rows.items.max() < self.size else _within(rows, self.size)
+        self.bought = self.rows.bought()
+
+    def new(self, n: int) -> list[Recommended]:
+        history = self.ranking.history(self.rows)
+        scores = self.ranking.scores(history, self.live)
+        allowed = self._available()
+        allowed[self.bought] = False
+        best = _best(scores, allowed, n)
+        parts = self.ranking.explain(history, best)
+        return [self._because(int(code), float(scores[code]), found) for code, found in zip(best, parts, strict=True)]
+
+    def again(self, n: int) -> list[Recommended]:
+        allowed = np.zeros(self.size, bool)
+        allowed[self.bought] = (self._available() & self.catalogue.repeatable(self.size))[self.bought]
+        scores = self.ranking.habits(self.rows, self.live)
+        return [self._made(int(code), float(scores[code]), self._bought(int(code))) for code in _best(scores, allowed, n)]
+
+    def similar(self, n: int) -> list[Recommended]:
+        code = self._asked()
+        if code is None:
+            return self.new(n)
+        allowed = self._available()
+        allowed[self.bought] &= self.catalogue.repeatable(self.size)[self.bought]
+        allowed[code] = False
+        scores = self.ranking.similar(code)
+        near = np.empty(0, np.int32) if scores is None else _best(scores[: self.size], allowed & (scores[: self.size] > 0), n)
+        name = self.catalogue.titles[code] or self.catalogue.names[code]
+        found = [self._made(int(c), float(scores[c]), Reason("similar", f"goes with {name}")) for c in near] \
+            if scores is not None else []
+        allowed[near] = False
+        rest = _best(self.live.term, allowed, n - len(found))
+        return found + [self._because(int(c), float(self.live.term[c]), []) for c in rest]
+
+    def _available(self) -> Flags:
+        """A copy of who may be shown."""
+        return self.catalogue.available(self.size).copy()
+
+    def _asked(self) -> int | None:
+        """The item to be similar to; None if none was named and the shopper has none."""
+        if self.item is not None:
+            code = self.catalogue.find(self.item)
+            if code is None or code >= self.size:
+                raise NotFound(f"no item {self.item}", hint="name an item of the catalogue, or leave it out")
+            return code
+        mine = np.isin(self.rows.items, self.bought)
+        return int(self.rows.items[mine][self.rows.times[mine].argmax()]) if mine.any() else None
+
+    def _because(self, code: int, score: float, parts: list[tuple[int, float]]) -> Recommended:
+        term = float(self.live.term[code])
+        if not parts:
+            cold = not len(self.bought)
+            reason = Reason("cold_start", "popular now", popularity=term) if cold else Reason(
+                "popular", "popular now", popularity=term
+            )
+            return self._made(code, score, reason)
+        told = tuple(Because(self.catalogue.names[item], value) for item, value in parts[:TOLD])
+        text = f"because of {', '.join(self._title(item) for item, _ in parts[:2])}"
+        # What is not told apart is the rest of the score itself, so that the parts sum to it to the last bit but rounding.
+        others = sum(value for _, value in parts[TOLD:])
+        return self._made(code, score, Reason("because", text, told, others, term))
+
+    def _bought(self, code: int) -> Reason:
+        mine = (self.rows.items == code) & (self.rows.weights > 0)
+        last = datetime.fromtimestamp(int(self.rows.times[mine].max()) / 1e6, UTC).date()
+        times = int(mine.sum())
+        return Reason("again", f"bought {'once' if times == 1 else f'{times} times, last'} on {last}")
+
+    def _title(self, code: int) -> str:
+        return self.catalogue.titles[code] or self.catalogue.names[code]
+
+    def _made(self, code: int, score: float, reason: Reason) -> Recommended:
+        return Recommended(self.catalogue.names[code], score, reason, self.catalogue.titles[code])
+
+
+def _within(rows: Rows, size: int) -> Rows:
+    """Without items that came after the question was put."""
+    kept = rows.items < size
+    return Rows(*(column[kept] for column in rows))
+
+
+def _best(scores: npt.NDArray[np.floating[npt.NBitBase]], allowed: Flags, n: int) -> Codes:
+    """The n best codes that are allowed, best first, ties by code; fewer if no more are allowed."""
+    masked = np.where(allowed, scores, -np.inf)
+    if n < len(masked):
+        codes = np.argpartition(-masked, n)[:n] if n else np.empty(0, np.intp)
+    else:
+        codes = np.arange(len(masked))
+    codes = codes[masked[codes] > -np.inf]
+    order: Codes = codes[np.lexsort((codes, -masked[codes]))].astype(np.int32)
+    return order
