@@ -97,6 +97,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return url.replace("{folder}", self.folder)
 
 
+NOT_SETTINGS = frozenset({"CAUDAL_PIPELINE", "CAUDAL_DEBUG", "CAUDAL_DEMO_ROWS", "CAUDAL_FAULT_ROUNDS"})
+"""Variables that the command line and the tests read."""
+
 SECTIONS = tuple(field for field in Config.__struct_fields__ if field != "folder")
 
 
@@ -156,7 +159,7 @@ def _apply(settings: dict[str, Any], environment: Mapping[str, str]) -> None:
         elif variable in known:
             section, key = known[variable]
             settings.setdefault(section, {})[key] = _typed(variable, text, getattr(getattr(Config(), section), key))
-        elif variable.startswith("CAUDAL_"):
+        elif variable.startswith("CAUDAL_") and variable not in NOT_SETTINGS:
             raise _unknown("environment", variable, ["CAUDAL_FOLDER", *known])
 
 

@@ -300,8 +300,7 @@ def _kind(where: str, hint: Any, digits: Digits | None) -> Kind:
 def _check(contract: Contract) -> None:
     table = f"table {contract.name}"
     names = [c.name for c in contract.columns]
-    if not _NAME.match(contract.name):
-        raise ContractError(f"{table}: not a table name", hint="use letters, digits and _, a letter first")
+    check_name("table", contract.name)
     if not names:
         raise ContractError(f"{table}: has no columns", hint="annotate the class: household_id: str")
     seen: dict[str, str] = {}
@@ -374,6 +373,13 @@ def _known(contract: Contract, name: str, what: str) -> Column:
             f"table {contract.name}: {what} column {name} is not among its columns",
             hint=f"did you mean {near[0]}?" if near else f"its columns are {', '.join(c.name for c in contract.columns)}",
         ) from None
+
+
+def check_name(what: str, name: str) -> str:
+    """The name, if it can be one of a table, database or folder. Raises ContractError."""
+    if not _NAME.match(name):
+        raise ContractError(f"{what} {name!r}: not a name", hint="use letters, digits and _, a letter first")
+    return name
 
 
 def snake(name: str) -> str:

@@ -13,7 +13,6 @@ from caudal.errors import CaudalError, Unavailable
 from caudal.ingest.stream import SupportsRetention
 from caudal.loader import load_pipeline
 from caudal.pipeline import Stages
-from caudal.serve import open_endpoint
 from caudal.supervisor import write_error
 
 BACKOFF_SECONDS = (0.1, 10.0)
@@ -74,7 +73,14 @@ def run_trainer(stages: Stages, stop: threading.Event) -> None:
 
 def run_endpoint(stages: Stages, stop: threading.Event) -> None:
     """Serve the HTTP API until stopped."""
-    open_endpoint(stages).run(stop)
+    endpoint = stages.endpoint()
+    endpoint.start()
+    try:
+        while not stop.wait(1.0):
+            if not endpoint.health().live:
+                raise SystemExit("the live state no longer follows the stream")
+    finally:
+        endpoint.close()
 
 
 PARTS: dict[str, Callable[[Stages, threading.Event], None]] = {

@@ -68,7 +68,7 @@ class _Wire(msgspec.Struct):
     id: str
     time: int
     row: msgspec.Raw
-    before: msgspec.Raw | None = None
+    before: msgspec.Raw = msgspec.Raw(b"null")  # a union with None would refuse every object
     why: str | None = None
 
 
@@ -80,7 +80,7 @@ def decode_change(record: bytes, key: tuple[str, ...]) -> Change:
     try:
         wire = _wire.decode(record)
         row = decode_item(bytes(wire.row))
-        before = decode_item(bytes(wire.before)) if wire.before is not None else None
+        before = decode_item(bytes(wire.before))
         if not isinstance(row, dict) or not isinstance(before, dict | None):
             raise TypeError("an item is an object")
         values: tuple[Any, ...] = tuple(row[name] for name in key)

@@ -108,7 +108,9 @@ def _exact_decimal(name: str, value: Decimal) -> int | Decimal:
     if significant > DIGITS or not -130 <= value.adjusted() <= 125:
         raise _refused(name, f"does not fit in {DIGITS} digits and 1E-130 to 1E+125", "round it yourself, or keep it as text")
     whole = exponent + len(digits) - significant >= 0
-    return int(value) if whole and value.adjusted() < DIGITS else value
+    if whole:
+        return int(value) if value.adjusted() < DIGITS else value.normalize(_SUM)
+    return value
 
 
 def _instant(what: str, value: datetime) -> str:

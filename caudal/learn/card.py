@@ -34,7 +34,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     items: int
     """Items that the model knows."""
     evaluation: dict[str, Any]
-    """What `caudal.learn.evaluate` said of a model trained before the cut; empty if there was nothing to judge it by."""
+    """What `caudal.learn.evaluate` said of a model trained before the cut; empty if the data could not tell."""
     checksum: str
     """BLAKE2b of the model's bytes."""
     bytes: int

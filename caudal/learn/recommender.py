@@ -26,8 +26,9 @@ class Recommender:
         interactions: a SELECT of `user`, `item`, `time` (timestamp) and, if wanted, `weight` (number, 1 when left out;
             a negative one takes back) from one keyed or event table. The same query, over the rows that just arrived,
             keeps the live state: so it looks at each row by itself (no aggregate, no join, no window).
-        items: a SELECT of `item` and, if wanted, `available` (boolean: may be recommended), `repeatable` (boolean: may be
-            bought again) and `title` from one keyed table. Without it every item seen is available and repeatable.
+        items: a SELECT of `item` and, if wanted, `available` (boolean: may be recommended), `repeatable` (boolean:
+            may be bought again) and `title` from one keyed table. Without it every item seen is available and
+            repeatable.
         model: `ease`, `itemknn`, `als` or `popular`.
         options: the model's own settings.
     """
@@ -47,15 +48,19 @@ _NOT_ROW_WISE: tuple[tuple[type[exp.Expression], str], ...] = (
     (exp.Qualify, "QUALIFY"), (exp.AggFunc, "an aggregate"), (exp.Group, "GROUP BY"), (exp.Having, "HAVING"),
     (exp.Distinct, "DISTINCT"), (exp.Order, "ORDER BY"), (exp.Limit, "LIMIT"), (exp.Fetch, "FETCH FIRST"),
     (exp.Offset, "OFFSET"), (exp.TableSample, "TABLESAMPLE"), (exp.Version, "FOR TIMESTAMP or FOR VERSION"),
-    (exp.CurrentTimestamp, "the current time"), (exp.CurrentDate, "the current date"), (exp.CurrentTime, "the current time"),
-    (exp.CurrentDatetime, "the current time"), (exp.Localtime, "the current time"), (exp.Localtimestamp, "the current time"),
+    (exp.CurrentTimestamp, "the current time"), (exp.CurrentDate, "the current date"),
+    (exp.CurrentTime, "the current time"), (exp.CurrentDatetime, "the current time"),
+    (exp.Localtime, "the current time"), (exp.Localtimestamp, "the current time"),
     (exp.Rand, "a random number"), (exp.Uuid, "a random number"), (exp.Select, "a second SELECT"),
 )
 _AGGREGATES = frozenset({
-    "bitwise_and_agg", "bitwise_or_agg", "checksum", "evaluate_classifier_predictions", "every", "geometric_mean", "histogram",
-    "map_agg", "map_union", "merge", "multimap_agg", "numeric_histogram", "reduce_agg", "set_agg", "set_union",
+    "bitwise_and_agg", "bitwise_or_agg", "checksum", "every", "geometric_mean", "histogram", "map_agg",
+    "map_union", "merge", "multimap_agg", "numeric_histogram", "reduce_agg", "set_agg", "set_union",
 })
 """Athena's aggregates that the parser knows as plain functions."""
+
+
+_ONE_SELECT = "write one SELECT … FROM … in Athena's dialect"
 
 
 def check_recommender(recommender: Recommender, contracts: Mapping[str, Contract], taken: set[str]) -> None:
@@ -148,37 +153,37 @@ def _parse(where: str, sql: str) -> exp.Select:
     except ParseError as error:
         first = error.errors[0] if error.errors else {}
         place = f" at line {first['line']}, column {first['col']}" if first.get("line") else ""
-        raise ContractError(f"{where}: the SQL cannot be read{place}: {str(first.get('description', error)).partition(' but got <')[0]}",
-                            hint="write one SELECT in Athena's dialect") from None
+        told = str(first.get("description", error)).partition(" but got <")[0]
+        raise ContractError(f"{where}: the SQL cannot be read{place}: {told}", hint=_ONE_SELECT) from None
     except SqlglotError as error:
-        raise ContractError(f"{where}: the SQL cannot be read: {error}", hint="write one SELECT in Athena's dialect") from None
+        raise ContractError(f"{where}: the SQL cannot be read: {error}", hint=_ONE_SELECT) from None
     statements = [statement for statement in parsed if statement is not None]
     if len(statements) != 1:
-        raise ContractError(f"{where}: {len(statements)} statements", hint="write one SELECT in Athena's dialect")
+        raise ContractError(f"{where}: {len(statements)} statements", hint=_ONE_SELECT)
     if isinstance(statements[0], exp.SetOperation):
         raise ContractError(f"{where}: has UNION, INTERSECT or EXCEPT",
                             hint="declare one recommender a table, or write both facts to one table")
     if not isinstance(statements[0], exp.Select):
-        raise ContractError(f"{where}: is no SELECT", hint="write SELECT … FROM … in Athena's dialect")
+        raise ContractError(f"{where}: is no SELECT", hint=_ONE_SELECT)
     return statements[0]
 
 
 def _contract(where: str, select: exp.Select, contracts: Mapping[str, Contract]) -> Contract:
     tables = list(select.find_all(exp.Table))
     if len(tables) != 1 or not tables[0].name:
-        raise ContractError(f"{where}: reads {len(tables)} tables, and it must be one", hint="write FROM and one table's name")
+        raise ContractError(f"{where}: reads {len(tables)} tables, and it must be one", hint=_ONE_SELECT)
     name, known = tables[0].name.lower(), {name.lower(): contract for name, contract in contracts.items()}
     if tables[0].db:
         raise ContractError(f"{where}: {tables[0].sql()} names a database", hint=f"write FROM {name}")
     if name in known:
         return known[name]
-    if name.removesuffix("_history") in known:
-        raise ContractError(
-            f"{where}: reads {name}", hint=f"write FROM {name.removesuffix('_history')}: what is changed or deleted is taken back"
-        )
+    base = name.removesuffix("_history")
+    if base in known:
+        hint = f"write FROM {base}: what is changed or deleted is taken back"
+        raise ContractError(f"{where}: reads {name}", hint=hint)
     near = get_close_matches(name, known, 1)
-    told = f"did you mean {near[0]}?" if near else f"its tables are {', '.join(known) or 'none yet: declare them above'}"
-    raise ContractError(f"{where}: there is no table {name}", hint=told)
+    listed = f"there is {', '.join(known)}" if known else "declare its table above it"
+    raise ContractError(f"{where}: there is no table {name}", hint=f"did you mean {near[0]}?" if near else listed)
 
 
 def _check_columns(where: str, select: exp.Select, contract: Contract) -> None:
@@ -215,7 +220,5 @@ def _check_model(where: str, recommender: Recommender) -> None:
 def _options_of(model: str) -> type[Options]:
     """The settings that the algorithm's file declares."""
     module = import_module(open_model_class(model).__module__)
-    return next(
-        kind for kind in vars(module).values()
-        if isinstance(kind, type) and issubclass(kind, Options) and kind is not Options and kind.__module__ == module.__name__
-    )
+    kinds = (kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Options))
+    return next(kind for kind in kinds if kind.__module__ == module.__name__)

@@ -25,7 +25,15 @@ from litestar.params import Parameter
 
 from caudal.contract import Contract
 from caudal.errors import (
-    BackendError, CaudalError, ConditionFailed, Conflict, DataError, InvalidItem, NotFound, Unavailable, UsageError,
+    BackendError,
+    CaudalError,
+    ConditionFailed,
+    Conflict,
+    DataError,
+    InvalidItem,
+    NotFound,
+    Unavailable,
+    UsageError,
 )
 from caudal.ingest.events import EventLog
 from caudal.ingest.items import decode_item, encode_item
@@ -42,7 +50,7 @@ WRITERS = 32
 
 T = TypeVar("T")
 AnyRequest = Request[Any, Any, Any]
-Key = Annotated[list[str], Parameter(query="key", description="the key's values, in the order of its columns")]
+Key = Annotated[list[str] | None, Parameter(query="key", description="the key's values, in the order of its columns")]
 
 _log = logging.getLogger("caudal.serve")
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
@@ -84,7 +92,8 @@ class Api:
             route_handlers=self._routes(), request_max_body_size=BODY_BYTES, logging_config=None, debug=False,
             exception_handlers={CaudalError: _refuse, HTTPException: _refuse_http, Exception: _fail},
             openapi_config=OpenAPIConfig(
-                title="caudal", version=_version(), path="/schema", render_plugins=[JsonRenderPlugin(path="/openapi.json")]
+                title="caudal", version=_version(), path="/schema",
+                render_plugins=[JsonRenderPlugin(path="/openapi.json")],
             ),
         )
 
@@ -109,7 +118,7 @@ class Api:
             return live.recommend(user, n, slot, item, recommender)
 
         @get("/v1/items/{table:str}", summary="One item")
-        async def get_item(table: str, key: Key) -> Response[bytes]:
+        async def get_item(table: str, key: Key = None) -> Response[bytes]:
             place = _key(self._keyed(table), key)
             item = await self._off_loop(lambda: shop.store.get(table, place))
             if item is None:
@@ -125,7 +134,7 @@ class Api:
             return Written(await self._off_loop(lambda: shop.store.put(table, item, expect)))
 
         @delete("/v1/items/{table:str}", summary="Remove an item", status_code=200, guards=[_same_origin])
-        async def delete_item(table: str, key: Key) -> Written:
+        async def delete_item(table: str, key: Key = None) -> Written:
             place = _key(self._keyed(table), key)
             return Written(await self._off_loop(lambda: shop.store.delete(table, place)))
 
@@ -135,7 +144,7 @@ class Api:
             writes = [Put(table, item) for item in _items(await request.body())]
             return WrittenBatch(await self._off_loop(lambda: shop.store.write(writes)))
 
-        @post("/v1/events/{table:str}", summary="Append an event, or a list of them", status_code=200, guards=[_same_origin])
+        @post("/v1/events/{table:str}", summary="Append an event, or a list", status_code=200, guards=[_same_origin])
         async def append(table: str, request: AnyRequest) -> WrittenBatch:
             log = self._events(table)
             body = await request.body()
@@ -166,8 +175,9 @@ def _item(body: bytes) -> Item:
     try:
         item = decode_item(body)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError, AttributeError):
-        item = None  # type: ignore[assignment]
-    if not isinstance(item, dict):
+        item = {}
+        body = b""
+    if not body or not isinstance(item, dict):
         raise InvalidItem("the body is not a JSON object", hint='send {"column": value, …} in UTF-8')
     return item
 
@@ -187,11 +197,12 @@ def _expectation(request: AnyRequest) -> Any:
     return ABSENT if absent else PRESENT if present else None
 
 
-def _key(contract: Contract, texts: list[str]) -> tuple[Any, ...]:
+def _key(contract: Contract, given: list[str] | None) -> tuple[Any, ...]:
     """Key values as the items hold them: numbers as numbers, the rest as text."""
+    texts = given or []
     if len(texts) != len(contract.key):
-        told = "&".join(f"key=<{name}>" for name in contract.key)
-        raise UsageError(f"{contract.name}: its key has {len(contract.key)} parts, {len(texts)} given", hint=f"write ?{told}")
+        hint = f"write ?{'&'.join(f'key=<{name}>' for name in contract.key)}"
+        raise UsageError(f"{contract.name}: its key has {len(contract.key)} parts, {len(texts)} given", hint=hint)
     return tuple(_key_part(contract, name, text) for name, text in zip(contract.key, texts, strict=True))
 
 
@@ -221,10 +232,10 @@ def _refuse(_: AnyRequest, error: CaudalError) -> Response[Problem]:
 def _refuse_http(_: AnyRequest, error: HTTPException) -> Response[Problem]:
     extra = error.extra if isinstance(error.extra, list) else []
     told = [f"{part.get('key', '')}: {part.get('message', '')}" for part in extra if isinstance(part, dict)]
-    hints = {404: "the routes are at /schema/openapi.json", 413: f"send at most {BODY_BYTES} bytes, in several requests"}
+    hints = {404: "the routes are at /schema/openapi.json", 413: f"send at most {BODY_BYTES} bytes a request"}
     # The framework's own text may quote the request, which may name a person.
-    text = {400: "; ".join(told) or "the request cannot be read", 404: "no such route"}.get(error.status_code, error.detail)
-    return _problem(error.status_code, text, hints.get(error.status_code, ""))
+    texts = {400: "; ".join(told) or "the request cannot be read", 404: "no such route"}
+    return _problem(error.status_code, texts.get(error.status_code, error.detail), hints.get(error.status_code, ""))
 
 
 def _fail(_: AnyRequest, error: Exception) -> Response[Problem]:

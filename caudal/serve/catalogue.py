@@ -26,8 +26,9 @@ class Listing(NamedTuple):
         """From the query's columns: NULL is not available, not repeatable; a column left out is always true."""
         table = table.rename_columns([name.lower() for name in table.column_names])
         table = table.filter(table["item"].is_valid())
-        titles = table["title"].cast(pa.string()).to_pylist() if "title" in table.column_names else [None] * len(table)
-        return cls(table["item"].cast(pa.string()).to_pylist(), _flags(table, "available"), _flags(table, "repeatable"), titles)
+        items = table["item"].cast(pa.string()).to_pylist()
+        titles = table["title"].cast(pa.string()).to_pylist() if "title" in table.column_names else [None] * len(items)
+        return cls(items, _flags(table, "available"), _flags(table, "repeatable"), titles)
 
 
 def _flags(table: pa.Table, name: str) -> Flags:
@@ -38,7 +39,10 @@ def _flags(table: pa.Table, name: str) -> Flags:
 
 
 class Catalogue:
-    """Items by code. Codes only grow, and arrays are replaced before a code beyond them exists, so readers need no lock."""
+    """Items by code.
+
+    Codes only grow, and arrays are replaced before a code beyond them exists: readers need no lock.
+    """
 
     def __init__(self, *, unlisted: bool) -> None:
         self._unlisted = unlisted
@@ -63,7 +67,8 @@ class Catalogue:
     def codes_of(self, items: pa.StringArray) -> Codes:
         """As `codes`, for many rows of few items."""
         encoded = items.dictionary_encode()
-        return self.codes(encoded.dictionary.to_pylist())[encoded.indices.to_numpy(zero_copy_only=False)]
+        codes: Codes = self.codes(encoded.dictionary.to_pylist())[encoded.indices.to_numpy(zero_copy_only=False)]
+        return codes
 
     def _code(self, item: str) -> int:
         code = self._codes.get(item)

@@ -9,7 +9,7 @@ from caudal.errors import CaudalError, Trimmed
 from caudal.ingest.stream import Stream
 from caudal.records import Positions, Records
 
-WAIT_SECONDS = 0.5
+WAIT_SECONDS = 0.1
 """Longest sleep before the thread looks whether it shall stop."""
 RETRY_SECONDS = 0.2
 

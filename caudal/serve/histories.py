@@ -28,7 +28,8 @@ class Touches(NamedTuple):
         weights = table["weight"].cast(pa.float64()) if "weight" in table.column_names else pa.chunked_array(
             [pa.repeat(1.0, len(table))]
         )
-        columns = [table["user"].cast(pa.string()), table["item"].cast(pa.string()), _microseconds(table["time"]), weights]
+        users, items = (table[name].cast(pa.string()) for name in ("user", "item"))
+        columns = [users, items, _microseconds(table["time"]), weights]
         kept = pa.table(columns, ["user", "item", "time", "weight"]).drop_null()
         kept = kept.filter(pc.is_finite(kept["weight"]))
         return cls(
@@ -56,7 +57,12 @@ class Rows(NamedTuple):
         return kept
 
     def plus(self, more: "Rows") -> "Rows":
-        return Rows(*(np.concatenate(pair) for pair in zip(self, more, strict=True)))
+        items, times, weights = more
+        return Rows(
+            np.concatenate([self.items, items]),
+            np.concatenate([self.times, times]),
+            np.concatenate([self.weights, weights]),
+        )
 
     def minus(self, less: "Rows") -> "Rows":
         """Without one row equal to each of `less`; a row that is not there is no matter."""
@@ -64,7 +70,11 @@ class Rows(NamedTuple):
         for item, time, weight in zip(*less, strict=True):
             same = np.flatnonzero(kept & (self.items == item) & (self.times == time) & (self.weights == weight))
             kept[same[:1]] = False
-        return Rows(*(column[kept] for column in self))
+        return self.at(kept)
+
+    def at(self, which: npt.NDArray[np.bool_] | slice) -> "Rows":
+        """Some of the rows."""
+        return Rows(self.items[which], self.times[which], self.weights[which])
 
 
 NO_ROWS = Rows(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
@@ -93,8 +103,7 @@ class Histories:
         place = self._places.get(user)
         if place is None:
             return NO_ROWS
-        part = slice(self._starts[place], self._starts[place + 1])
-        return Rows(*(column[part] for column in self._rows))
+        return self._rows.at(slice(self._starts[place], self._starts[place + 1]))
 
     def change(self, added: dict[str, Rows], taken: dict[str, Rows]) -> None:
         """Add rows, then take rows back. A shopper of whom nothing is left is forgotten."""

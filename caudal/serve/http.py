@@ -115,4 +115,5 @@ def _listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
-        raise ConfigError(f"http://{host}:{port}: {error.strerror}", hint="choose another port in endpoint.url") from error
+        told = f"http://{host}:{port}: {error.strerror}"
+        raise ConfigError(told, hint="choose another port in endpoint.url") from error

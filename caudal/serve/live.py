@@ -61,7 +61,9 @@ class LiveShop:
     def __init__(self, shop: Shop) -> None:
         self._shop = shop
         self._recommenders = {
-            name: LiveRecommender(declared, LiveState(declared, shop.contracts, shop.query, shop.catalog, shop.stream), shop.models)
+            name: LiveRecommender(
+                declared, LiveState(declared, shop.contracts, shop.query, shop.catalog, shop.stream), shop.models
+            )
             for name, declared in shop.recommenders.items()
         }
         self._stop = threading.Event()

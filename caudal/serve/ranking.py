@@ -80,13 +80,12 @@ class Ranking:
             scores[self._place] = score_with_habit(self.model, self.history(rows), self.state.now, popularity)
         return scores
 
-    def similar(self, code: int) -> Scores | None:
-        """How well each item goes with one; None if the model does not know that one."""
-        known = int(self.model_codes(np.array([code], np.int32))[0])
-        if self.model is None or known < 0:
-            return None
+    def similar(self, code: int) -> Scores:
+        """How well each item goes with one; 0 for all if the model cannot tell."""
         scores = np.zeros(len(self.state.catalogue), np.float32)
-        scores[self._place] = self.model.similar(known)
+        known = int(self.model_codes(np.array([code], np.int32))[0])
+        if self.model is not None and known >= 0 and self.model.name != "popular":
+            scores[self._place] = self.model.similar(known)
         return scores
 
     def explain(self, history: History, codes: Codes) -> list[list[tuple[int, float]]]:

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +11,7 @@ from caudal.errors import CaudalError, NotFound, UsageError
 from caudal.learn.dataset import Codes
 from caudal.learn.recommender import Recommender
 from caudal.learn.registry import ModelRegistry
-from caudal.serve.answer import SLOTS, TOLD, Because, Reason, Recommendation, Recommended, Slot
+from caudal.serve.answer import SLOTS, TOLD, Because, Reason, Recommendation, Recommended
 from caudal.serve.catalogue import Flags
 from caudal.serve.histories import Rows
 from caudal.serve.ranking import Live, Ranking
@@ -64,18 +65,18 @@ class LiveRecommender:
             raise UsageError(f"n is {n}", hint=f"use 0 to {LARGEST}")
         question = _Question(self._ranking, self.state.histories.of(user), item)
         answer = {"new": question.new, "again": question.again, "similar": question.similar}[slot]
-        return Recommendation(user, slot, self.name, self.model, answer(n))  # type: ignore[arg-type]
+        return Recommendation(user, slot, self.name, self.model, answer(n))
 
 
 class _Question:
     """One request, against one state of things."""
 
     def __init__(self, ranking: Ranking, rows: Rows, item: str | None) -> None:
-        self.ranking, self.rows, self.item = ranking, rows, item
+        self.ranking, self.item = ranking, item
         self.catalogue = ranking.state.catalogue
         self.live: Live = ranking.live()
         self.size = len(self.live.popularity)
-        self.rows = rows if not len(rows.items) or rows.items.max() < self.size else _within(rows, self.size)
+        self.rows = rows.at(rows.items < self.size)  # an item may have come in this very moment
         self.bought = self.rows.bought()
 
     def new(self, n: int) -> list[Recommended]:
@@ -91,7 +92,8 @@ class _Question:
         allowed = np.zeros(self.size, bool)
         allowed[self.bought] = (self._available() & self.catalogue.repeatable(self.size))[self.bought]
         scores = self.ranking.habits(self.rows, self.live)
-        return [self._made(int(code), float(scores[code]), self._bought(int(code))) for code in _best(scores, allowed, n)]
+        best = _best(scores, allowed, n)
+        return [self._made(int(code), float(scores[code]), self._bought(int(code))) for code in best]
 
     def similar(self, n: int) -> list[Recommended]:
         code = self._asked()
@@ -100,11 +102,10 @@ class _Question:
         allowed = self._available()
         allowed[self.bought] &= self.catalogue.repeatable(self.size)[self.bought]
         allowed[code] = False
-        scores = self.ranking.similar(code)
-        near = np.empty(0, np.int32) if scores is None else _best(scores[: self.size], allowed & (scores[: self.size] > 0), n)
-        name = self.catalogue.titles[code] or self.catalogue.names[code]
-        found = [self._made(int(c), float(scores[c]), Reason("similar", f"goes with {name}")) for c in near] \
-            if scores is not None else []
+        scores = self.ranking.similar(code)[: self.size]
+        near = _best(scores, allowed & (scores > 0), n)
+        reason = Reason("similar", f"goes with {self._title(code)}")
+        found = [self._made(int(c), float(scores[c]), reason) for c in near]
         allowed[near] = False
         rest = _best(self.live.term, allowed, n - len(found))
         return found + [self._because(int(c), float(self.live.term[c]), []) for c in rest]
@@ -126,14 +127,10 @@ class _Question:
     def _because(self, code: int, score: float, parts: list[tuple[int, float]]) -> Recommended:
         term = float(self.live.term[code])
         if not parts:
-            cold = not len(self.bought)
-            reason = Reason("cold_start", "popular now", popularity=term) if cold else Reason(
-                "popular", "popular now", popularity=term
-            )
-            return self._made(code, score, reason)
+            kind: Literal["popular", "cold_start"] = "popular" if len(self.bought) else "cold_start"
+            return self._made(code, score, Reason(kind, "popular now", popularity=term))
         told = tuple(Because(self.catalogue.names[item], value) for item, value in parts[:TOLD])
         text = f"because of {', '.join(self._title(item) for item, _ in parts[:2])}"
-        # What is not told apart is the rest of the score itself, so that the parts sum to it to the last bit but rounding.
         others = sum(value for _, value in parts[TOLD:])
         return self._made(code, score, Reason("because", text, told, others, term))
 
@@ -150,13 +147,7 @@ class _Question:
         return Recommended(self.catalogue.names[code], score, reason, self.catalogue.titles[code])
 
 
-def _within(rows: Rows, size: int) -> Rows:
-    """Without items that came after the question was put."""
-    kept = rows.items < size
-    return Rows(*(column[kept] for column in rows))
-
-
-def _best(scores: npt.NDArray[np.floating[npt.NBitBase]], allowed: Flags, n: int) -> Codes:
+def _best(scores: npt.NDArray[np.floating[Any]], allowed: Flags, n: int) -> Codes:
     """The n best codes that are allowed, best first, ties by code; fewer if no more are allowed."""
     masked = np.where(allowed, scores, -np.inf)
     if n < len(masked):

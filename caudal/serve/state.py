@@ -26,13 +26,14 @@ from caudal.serve.follower import Follower, Start
 from caudal.serve.histories import Histories, Popularity, Rows, Touches, by_user
 from caudal.serve.rows import ImageReader, Images
 
+Apply = Callable[[pa.Table | None, pa.Table | None], None]
+
 
 class _Source(NamedTuple):
-    """A query over one table, and where the table's changes come from."""
+    """A query over one table, and how the table's changes are read."""
 
     sql: str
     table: str
-    stream: str
     read: Callable[[Records], Images]
 
 
@@ -40,7 +41,8 @@ class LiveState:
     """What is known of shoppers and items, milliseconds behind the stream."""
 
     def __init__(
-        self, recommender: Recommender, contracts: Mapping[str, Contract], query: Query, catalog: Catalog, stream: Stream
+        self, recommender: Recommender, contracts: Mapping[str, Contract],
+        query: Query, catalog: Catalog, stream: Stream,
     ) -> None:
         self._query, self._catalog = query, catalog
         self._lock = threading.RLock()
@@ -53,12 +55,12 @@ class LiveState:
         self.skipped = 0
         """Records on which the recommender's query failed."""
         table, name, images = self._source(recommender.interactions, contracts)
-        self._interactions = _Source(recommender.interactions, table, name, images.read)
-        self.followers = [Follower(stream, self._interactions.stream, self._load_interactions, self._follow_interactions)]
+        self._interactions = _Source(recommender.interactions, table, images.read)
+        self.followers = [Follower(stream, name, self._load_interactions, self._follow_interactions)]
         if recommender.items:
             table, name, images = self._source(recommender.items, contracts)
-            self._items = _Source(recommender.items, table, name, images.read_latest)
-            self.followers.append(Follower(stream, self._items.stream, self._load_items, self._follow_items))
+            self._items = _Source(recommender.items, table, images.read_latest)
+            self.followers.append(Follower(stream, name, self._load_items, self._follow_items))
 
     def _source(self, sql: str, contracts: Mapping[str, Contract]) -> tuple[str, str, ImageReader]:
         table = table_of(sql)
@@ -121,7 +123,7 @@ class LiveState:
     def _follow_items(self, records: Records) -> None:
         self._each(records, self._items, self._apply_items)
 
-    def _each(self, records: Records, source: _Source, apply: Callable[[pa.Table | None, pa.Table | None], None]) -> None:
+    def _each(self, records: Records, source: _Source, apply: Apply) -> None:
         """Apply the records; if the query fails on one, all the others."""
         images = source.read(records)
         try:

@@ -25,6 +25,8 @@ CREATE TABLE IF NOT EXISTS chunk (
 SPAN = 1 << 44
 COMPRESS_FROM = 16_384
 """Bytes from which a chunk is compressed: a batch, not a single put."""
+CHUNK_BYTES = 4 << 20
+"""Bytes from which records go to a further chunk, for a reader decompresses whole ones."""
 
 _zstd = pa.Codec("zstd", compression_level=1)
 
@@ -54,7 +56,17 @@ def place(db: apsw.Connection, name: str) -> Place:
 
 
 def append(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> None:
-    """Add one chunk; to be called inside a transaction."""
+    """Add records as one chunk, or as a few if they are large; to be called inside a transaction."""
+    first, room = 0, CHUNK_BYTES
+    for n, record in enumerate(records):
+        if room < len(record) and n > first:
+            _append_chunk(db, where, shard, records[first:n], time)
+            first, room = n, CHUNK_BYTES
+        room -= len(record)
+    _append_chunk(db, where, shard, records[first:], time)
+
+
+def _append_chunk(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> None:
     low = (where.base + shard) * SPAN
     last = db.execute(
         "SELECT id, records FROM chunk WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1", (low, low + SPAN)

@@ -6,7 +6,7 @@ A list of what is allowed, for a list of what is dangerous is never complete. Na
 
 SYNTAX = frozenset(
     """
-    Alias Aliases All And Any Between Boolean Bracket CTE Case Cast Column ColumnDef Cross Cube DPipe DataType
+    Alias Aliases All And Any Between Boolean Bracket CTE Case Cast Column ColumnDef Cube DPipe DataType
     DataTypeParam Distinct Div Dot EQ Escape Except Exists Fetch Filter From GT GTE Group GroupingSets Having HexString
     Identifier If IgnoreNulls In Intersect Interval Is Join LT LTE Lambda Lateral Like Limit LimitOptions Literal Mod Mul
     NEQ Neg Not Null NullSafeEQ NullSafeNEQ Offset Or Order Ordered Paren PropertyEQ Qualify RespectNulls Rollup Select

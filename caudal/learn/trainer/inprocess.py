@@ -3,7 +3,6 @@
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any, Self
@@ -58,17 +57,18 @@ class InprocessTrainer(Trainer):
         card = self._models.add(Card(
             recommender=recommender.name, version=0, model=recommender.model, options=dict(recommender.options),
             snapshot={table: snapshot.version}, positions={table: snapshot.positions}, now=now, seed=seed, threads=1,
-            caudal=_versions(["caudal"])["caudal"], commit=_commit(), declaration=declaration(recommender),
-            packages={"python": python_version(), **_versions(PACKAGES)},
-            interactions=len(interactions), users=len(interactions.users), items=len(model.items), evaluation=evaluation,
-            checksum="", bytes=len(data), created=0,
+            caudal=_version("caudal"), commit=_commit(), declaration=declaration(recommender),
+            packages={"python": python_version(), **{name: _version(name) for name in PACKAGES}},
+            interactions=len(interactions), users=len(interactions.users), items=len(model.items),
+            evaluation=evaluation, checksum="", bytes=len(data), created=0,
         ), data)
         self._models.offer(card)
         return card
 
     def _read(self, recommender: Recommender, table: str, snapshot: int) -> Interactions:
         if not snapshot:
-            raise DataError(f"recommender {recommender.name}: table {table} is empty", hint="deliver something to it first")
+            told = f"recommender {recommender.name}: table {table} is empty"
+            raise DataError(told, hint="deliver something to it first")
         rows = self._query.execute(recommender.interactions, versions={table: snapshot})
         try:
             return Interactions.from_arrow(rows)
@@ -102,14 +102,11 @@ def _evaluation(recommender: Recommender, interactions: Interactions, seed: int)
     return {"cut": cut, **found}
 
 
-def _versions(names: Iterable[str]) -> dict[str, str]:
-    found = {}
-    for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _commit() -> str:

@@ -1,0 +1,257 @@
+"""What Athena and DuckDB mean differently, one function a kind of expression.
+
+sqlglot translates names and syntax; these functions mend what would then still give another answer, or none. Each takes
+a node whose parts are mended already and whose type is known, and returns what stands in for it, or None to keep it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlglot import exp
+
+from caudal.errors import QueryError
+from caudal.lake.query.duck import call, cast, duck, is_type
+from caudal.lake.query.formats import joda, printf_arguments
+from caudal.lake.query.types import digits, is_decimal, is_integer, quotient
+
+Mend = Callable[[Any], Any]
+
+
+def divide(node: Any) -> Any:
+    """Integers give an integer, decimals a decimal rounded half up, and both refuse a zero divisor."""
+    left, right = digits(node.left), digits(node.right)
+    if is_integer(node.left) and is_integer(node.right):
+        return duck(":a // :b", a=node.left, b=node.right)
+    if left and right and (is_decimal(node.left) or is_decimal(node.right)):
+        return decimal_quotient(node.left, node.right, left, right)
+    node.set("typed", False)
+    node.set("safe", True)
+    return None
+
+
+def decimal_quotient(a: Any, b: Any, left: tuple[int, int], right: tuple[int, int]) -> Any:
+    """a / b in whole numbers, for DuckDB would divide as floats."""
+    precision, scale = quotient(left, right)
+    return duck(
+        "CAST(CAST(caudal_divide(CAST(:a * :up AS HUGEINT), CAST(:b * :unit AS HUGEINT)) AS DECIMAL(38, 0))"
+        f" * CAST(:down AS DECIMAL({scale + 1}, {scale})) AS DECIMAL({precision}, {scale}))",
+        a=a, b=b, up=exp.Literal.number(10 ** (scale + right[1])), unit=exp.Literal.number(10 ** right[1]),
+        down=exp.Literal.number(f"{10 ** -scale:.{scale}f}"),
+    )
+
+
+_EXACT = {"INT", "BIGINT", "SMALLINT", "TINYINT"}
+
+
+def convert(node: Any) -> Any:
+    """CAST and TRY_CAST: lengths cut, floats rounded half up, text to integer without a point, times as Athena prints."""
+    target, value = node.args["to"], node.this
+    kind = target.this.name
+    if kind in ("VARCHAR", "TEXT", "CHAR", "NCHAR") and not isinstance(value, exp.Null):
+        if is_type(value, "TIMESTAMP", "TIMESTAMPTZ"):
+            value = duck("STRFTIME(:x, '%Y-%m-%d %H:%M:%S.%g')", x=value)
+        text = type(node)(this=value, to=exp.DataType.build("VARCHAR"))
+        if not target.expressions:
+            return text if kind != "CHAR" else duck("LEFT(:x, 1)", x=text)
+        size = exp.Literal.number(target.expressions[0].name)
+        return duck("RPAD(LEFT(:x, :n), :n, ' ')" if kind in ("CHAR", "NCHAR") else "LEFT(:x, :n)", x=text, n=size)
+    if kind in _EXACT and is_type(value, "DOUBLE", "FLOAT"):
+        return type(node)(this=duck("ROUND(:x)", x=value), to=target)
+    if kind in _EXACT and is_type(value, "VARCHAR", "TEXT"):
+        return type(node)(this=duck("TRANSLATE(:x, '.eE_ ', '!!!!!')", x=value), to=target)
+    if kind == "DECIMAL" and not target.expressions:
+        whole, _, part = value.name.partition(".") if isinstance(value, exp.Literal) else ("", "", "")
+        size = f"DECIMAL({max(len(whole) + len(part), 1)},{len(part)})" if part else "DECIMAL(38,0)"
+        return type(node)(this=value, to=exp.DataType.build(size))
+    return None
+
+
+def attempt(node: Any) -> Any:
+    """try(x): DuckDB's takes no aggregate and no subquery, so there the parts that fail give NULL by themselves."""
+    inside = node.this
+    if not any(inside.find_all(exp.AggFunc, exp.Subquery, exp.Window, exp.Rand, exp.Uuid)):
+        return None
+    for part in list(inside.find_all(exp.Div, exp.IntDiv, exp.Mod, exp.Cast, exp.Anonymous)):
+        if isinstance(part, exp.Anonymous) and part.name == "caudal_divide":
+            part.expressions[1].replace(duck("NULLIF(:b, 0)", b=part.expressions[1]))
+        elif isinstance(part, exp.Cast) and not isinstance(part, exp.TryCast):
+            part.replace(exp.TryCast(this=part.this.copy(), to=part.args["to"].copy()))
+        elif isinstance(part, exp.Div | exp.IntDiv | exp.Mod):
+            part.right.replace(duck("NULLIF(:b, 0)", b=part.right))
+    return node.this
+
+
+def compare(node: Any) -> Any:
+    """Refuse text against number or time; an instant in a zone is still the same instant."""
+    sides = [node.this, node.expression] if node.args.get("expression") is not None else [node.this, *node.args.values()]
+    for side in (side for side in sides if isinstance(side, exp.AtTimeZone)):
+        side.replace(side.this.copy())
+    groups = {_group(side) for side in sides if isinstance(side, exp.Column | exp.Literal | exp.Cast)} - {""}
+    if len(groups) > 1 and "text" in groups:
+        names = " and ".join(side.type.sql("athena").lower() for side in sides if isinstance(side, exp.Expression) and side.type)
+        raise QueryError(f"TYPE_MISMATCH: cannot compare {names}", hint="cast one side, or write date '…' or timestamp '…'",
+                         **_first_place(sides))
+    return None
+
+
+def _first_place(sides: list[Any]) -> dict[str, int]:
+    for side in sides:
+        for name in side.find_all(exp.Identifier) if isinstance(side, exp.Expression) else ():
+            if "start" in name.meta:
+                return {"offset": name.meta["start"]}
+    return {}
+
+
+def _group(node: Any) -> str:
+    if is_type(node, "VARCHAR", "TEXT", "CHAR"):
+        return "text"
+    if digits(node) or is_type(node, "DOUBLE", "FLOAT"):
+        return "number"
+    return "time" if is_type(node, "DATE", "TIMESTAMP", "TIMESTAMPTZ") else ""
+
+
+def add(node: Any) -> Any:
+    """A date and an interval give a date."""
+    if is_type(node.left, "DATE") and isinstance(node.right, exp.Interval):
+        return cast(node.copy(), "DATE")
+    return None
+
+
+def date_result(node: Any) -> Any:
+    """date_add, date_trunc: of a date, a date."""
+    return cast(node.copy(), "DATE") if is_type(node.this, "DATE") else None
+
+
+def date_diff(node: Any) -> Any:
+    """Whole units that passed, not borders that were crossed."""
+    start, end = node.expression, node.this
+    if not (is_type(start, "DATE") and is_type(end, "DATE")):
+        start, end = cast(start, "TIMESTAMPTZ"), cast(end, "TIMESTAMPTZ")
+    unit = exp.Literal.string(node.args["unit"].name.lower())
+    return call("DATE_SUB", unit, start, end)
+
+
+def extract(node: Any) -> Any:
+    unit = {"DOW": "ISODOW", "DAY_OF_WEEK": "ISODOW", "YOW": "ISOYEAR", "YEAR_OF_WEEK": "ISOYEAR", "DAY_OF_MONTH": "DAY",
+            "DAY_OF_YEAR": "DOY"}.get(node.this.name.upper())
+    return exp.Extract(this=exp.var(unit), expression=node.expression) if unit else None
+
+
+def instant(node: Any) -> Any:
+    """What DuckDB gives as a time without zone."""
+    if isinstance(node, exp.ParseDatetime):
+        node = duck("STRPTIME(:x, :f)", x=node.this, f=exp.Literal.string(joda(node.args["format"])))
+    return cast(node.copy(), "TIMESTAMPTZ")
+
+
+def from_unixtime(node: Any) -> Any:
+    moment = call("TO_TIMESTAMP", node.this)
+    zone = node.args.get("zone") or node.args.get("hours")
+    return at_timezone(moment, zone) if zone is not None else moment
+
+
+def at_zone(node: Any) -> Any:
+    return at_timezone(node.this, node.args["zone"])
+
+
+def at_timezone(moment: Any, zone: Any) -> Any:
+    """The instant as that zone's wall clock; a second zone replaces the first."""
+    inner = moment.this if isinstance(moment, exp.AtTimeZone) else cast(moment, "TIMESTAMPTZ")
+    return exp.AtTimeZone(this=inner.copy(), zone=zone.copy())
+
+
+def with_timezone(moment: Any, zone: Any) -> Any:
+    """The wall clock of that zone as an instant."""
+    return exp.AtTimeZone(this=cast(cast(moment, "TIMESTAMPTZ"), "TIMESTAMP"), zone=zone.copy())
+
+
+def format_text(node: Any) -> Any:
+    """format(): Java's, not fmt's."""
+    pattern, *arguments = [node.this, *node.expressions]
+    return call("PRINTF", pattern, *printf_arguments(pattern, arguments))
+
+
+def split_part(node: Any) -> Any:
+    """NULL, not '', past the last part."""
+    return duck("STR_SPLIT(:s, :d)[:i]", s=node.this, d=node.args["delimiter"], i=node.args["part_index"])
+
+
+def regexp_extract(node: Any) -> Any:
+    """NULL, not '', without a match."""
+    group = node.args.get("group") or exp.Literal.number(0)
+    return duck("CASE WHEN REGEXP_MATCHES(:s, :p) THEN REGEXP_EXTRACT(:s, :p, :g) END", s=node.this, p=node.expression, g=group)
+
+
+def regexp_replace(node: Any) -> Any:
+    """Groups are $1 in Athena, \\1 in DuckDB."""
+    text = node.args.get("replacement")
+    if isinstance(text, exp.Literal) and "$" in text.name:
+        text.replace(exp.Literal.string(text.name.replace("\\", "\\\\").replace("$", "\\")))
+    return None
+
+
+def json_value(node: Any) -> Any:
+    """NULL for text that is not JSON; json_extract_scalar gives NULL for an object or an array."""
+    if isinstance(node, exp.JSONExtractScalar):
+        return duck(
+            "CASE WHEN JSON_VALID(:j) THEN CASE WHEN JSON_TYPE(:j, :p) NOT IN ('OBJECT', 'ARRAY') THEN :x END END",
+            j=node.this, p=node.expression, x=node,
+        )
+    return duck("CASE WHEN JSON_VALID(:j) THEN :x END", j=node.this, x=node)
+
+
+def size(node: Any) -> Any:
+    return cast(call("CARDINALITY", node.this), "BIGINT") if is_type(node.this, "MAP") else call("LEN", node.this)
+
+
+def sequence(node: Any) -> Any:
+    """Both ends included; dates by day; downwards when the end is lower."""
+    start, end, step = node.args["start"], node.args["end"], node.args.get("step")
+    if is_type(start, "DATE"):
+        return duck("CAST(GENERATE_SERIES(:a, :b, :s) AS DATE[])", a=start, b=end, s=step or duck("INTERVAL 1 DAY"))
+    if step is None:
+        return duck("GENERATE_SERIES(:a, :b, CASE WHEN :a <= :b THEN 1 ELSE -1 END)", a=start, b=end)
+    return None
+
+
+def slice_(node: Any) -> Any:
+    """slice(array, start, length)."""
+    return duck("ARRAY_SLICE(:a, :s, :s + :n - 1)", a=node.this, s=node.args["start"], n=node.args["end"])
+
+
+def position(node: Any) -> Any:
+    return duck("CASE WHEN NOT :a IS NULL THEN COALESCE(LIST_POSITION(:a, :x), 0) END", a=node.this, x=node.expression)
+
+
+def repeat(node: Any) -> Any:
+    return duck("LIST_TRANSFORM(GENERATE_SERIES(1, :n), LAMBDA _i : :x)", x=node.this, n=node.args["times"])
+
+
+def reduce(node: Any) -> Any:
+    """Only with an identity as its last function: DuckDB has none."""
+    last = node.args.get("finish")
+    if last is not None and not (isinstance(last, exp.Lambda) and last.this.name == last.expressions[0].name):
+        raise QueryError("reduce(...) ends with a function that changes its result", hint="end it with s -> s, and apply that outside")
+    node.set("finish", None)
+    return None
+
+
+def digest(node: Any) -> Any:
+    if isinstance(node, exp.SHA):
+        return duck("UNHEX(SHA1(:x))", x=node.this)
+    if isinstance(node, exp.SHA2Digest) and node.args.get("length") is not None and node.args["length"].name != "256":
+        raise QueryError("function sha512 does not exist, or may not run", hint="use sha256")
+    return None
+
+
+MENDS: dict[Any, Mend] = {
+    exp.Div: divide, exp.Cast: convert, exp.TryCast: convert, exp.Try: attempt,
+    **dict.fromkeys((exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between), compare),
+    exp.Add: add, exp.Sub: add, exp.DateAdd: date_result, exp.TimestampTrunc: date_result, exp.DateTrunc: date_result,
+    exp.DateDiff: date_diff, exp.Extract: extract, exp.StrToTime: instant, exp.ParseDatetime: instant,
+    exp.Localtimestamp: instant, exp.UnixToTime: from_unixtime, exp.AtTimeZone: at_zone, exp.Format: format_text,
+    exp.SplitPart: split_part, exp.RegexpExtract: regexp_extract, exp.RegexpReplace: regexp_replace,
+    exp.JSONExtract: json_value, exp.JSONExtractScalar: json_value, exp.ArraySize: size, exp.GenerateSeries: sequence,
+    exp.ArraySlice: slice_, exp.ArrayPosition: position, exp.Repeat: repeat, exp.Reduce: reduce,
+    exp.SHA: digest, exp.SHA2Digest: digest,
+}

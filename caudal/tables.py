@@ -1,0 +1,69 @@
+"""One table of the shop as a pipeline declares it: a contract, and the deliveries that take it to the lake."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from caudal.contract import Contract, Delivery, Partition, UserFunction, read_contract, snake
+from caudal.errors import ContractError
+from caudal.ingest.transform import check_delivery
+from caudal.lake.catalog import LakeTable
+
+
+@dataclass(frozen=True)
+class Table:
+    """A contract, and how its changes reach the lake."""
+
+    contract: Contract
+    deliveries: dict[str, Delivery]
+    """Name in SQL to delivery."""
+    lake: dict[str, LakeTable]
+    """Name in SQL to what the delivery fills."""
+
+    @property
+    def name(self) -> str:
+        return self.contract.name
+
+    @property
+    def keyed(self) -> bool:
+        """Whether it holds items; otherwise events are appended to it."""
+        return bool(self.contract.key)
+
+
+def declare_table(
+    cls: type, name: str, key: Sequence[str], partition: Partition | Sequence[Partition] | None,
+    deliveries: Sequence[Delivery], taken: Iterable[str],
+) -> Table:
+    """Read a table's class and deliveries; `taken` are names that other tables show under. Raises ContractError."""
+    contract = read_contract(cls, name=name or snake(cls.__name__), key=key, partition=partition)
+    if not deliveries:
+        raise ContractError(f"table {contract.name}: no deliveries", hint="leave the argument out, or give a Delivery()")
+    table = Table(contract, {}, {})
+    for first, delivery in zip([True] + [False] * len(deliveries), deliveries, strict=False):
+        delivery = replace(delivery, transform=_as_function(delivery.transform))
+        into = _into(cls, contract, delivery, first)
+        check_delivery(contract, into, delivery)
+        _check_free(into.name, [*taken, *table.lake, *([] if into.name == contract.name else [contract.name])])
+        table.deliveries[into.name] = delivery
+        table.lake[into.name] = LakeTable(into.name, into, contract.name, delivery.format, delivery.compression)
+    return table
+
+
+def _into(cls: type, contract: Contract, delivery: Delivery, first: bool) -> Contract:
+    """The contract of the delivered rows, under the name that they show in SQL."""
+    if delivery.into is None:
+        default = contract.name if first else f"{contract.name}_{delivery.format}"
+        key, partition = contract.key, delivery.partition or contract.partition
+    else:
+        default, key, partition = snake(delivery.into.__name__), tuple(delivery.key), delivery.partition
+    return read_contract(delivery.into or cls, name=delivery.name or default, key=key, partition=partition)
+
+
+def _as_function(given: UserFunction | Callable[..., Any] | None) -> UserFunction | None:
+    return given if given is None or isinstance(given, UserFunction) else UserFunction(given)
+
+
+def _check_free(name: str, taken: Iterable[str]) -> None:
+    for used in taken:
+        if {name.lower(), f"{name}_history".lower()} & {used.lower(), f"{used}_history".lower()}:
+            raise ContractError(f"{name}: two tables would show under that name", hint="give one a name=…")

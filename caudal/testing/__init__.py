@@ -1,0 +1,6 @@
+"""Conformance suites: subclass one to prove that a back end keeps its port's promises."""
+
+from caudal.testing.store import StoreSuite
+from caudal.testing.stream import StreamSuite
+
+__all__ = ["StoreSuite", "StreamSuite"]
