@@ -53,9 +53,10 @@ def _into(cls: type, contract: Contract, delivery: Delivery, first: bool) -> Con
     """The contract of the delivered rows, under the name that they show in SQL."""
     if delivery.into is None:
         default = contract.name if first else f"{contract.name}_{delivery.format}"
-        key, partition = contract.key, delivery.partition or contract.partition
+        key = contract.key
+        partition = delivery.partition if delivery.partition is not None else contract.partition
     else:
-        default, key, partition = snake(delivery.into.__name__), tuple(delivery.key), delivery.partition
+        default, key, partition = snake(delivery.into.__name__), tuple(delivery.key), delivery.partition or ()
     return read_contract(delivery.into or cls, name=delivery.name or default, key=key, partition=partition)
 
 

@@ -4,13 +4,17 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
-from caudal.contract import Column
+from caudal.contract import Column, Contract
 from caudal.errors import CaudalError
+from caudal.records import Item
+
+Warn = Callable[[str], None]
+"""Called with the name of what is lossy but allowed, such as `timestamp_truncated`."""
 
 _WIDE = Context(prec=400, Emax=9999, Emin=-9999)
 
@@ -20,9 +24,9 @@ LAST_TIME = 253_402_300_800 * 10**6 - 1
 """The end of the year 9999."""
 
 _TIME = re.compile(
-    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?\Z", re.ASCII
+    r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?\s?(Z|[+-]\d\d(?::?\d\d)?)?)?\Z", re.ASCII
 )
-_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?\Z", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\Z", re.ASCII)
 
 
 class Misfit(CaudalError):
@@ -41,15 +45,27 @@ class Already(Misfit):
         super().__init__(reason, detail)
         try:
             self.raw = base64.b64decode(raw)
-        except binascii.Error:
-            self.raw = raw.encode()
+        except ValueError:
+            self.raw = raw.encode("utf-8", "replace")
 
 
-def exact_value(column: Column, value: Any, warn: Callable[[str], None]) -> Any:
-    """The value as the column's own Python type, unchanged in meaning.
+class JsonText(str):
+    """A list or an object as the JSON text in which it came."""
 
-    Raises Misfit. Calls `warn` with a name for what is lossy but allowed (`timestamp_truncated`).
-    """
+
+def exact_row(contract: Contract, item: Mapping[str, Any], warn: Warn) -> Item:
+    """The item's values for the contract's columns, each of the column's own Python type. Raises Misfit."""
+    for name in contract.key:
+        if item.get(name) is None:
+            raise Misfit("null_key", f"{name} is part of the key and has no value")
+    try:
+        return {column.name: exact_value(column, item.get(column.name), warn) for column in contract.columns}
+    except RecursionError:
+        raise Misfit("invalid_json", "nested too deeply") from None
+
+
+def exact_value(column: Column, value: Any, warn: Warn) -> Any:
+    """The value as the column's own Python type, unchanged in meaning. Raises Misfit."""
     if value is None:
         if not column.nullable:
             raise Misfit("missing_required", f"{column.name} has no value")
@@ -86,9 +102,27 @@ def _decimal_of(column: Column, value: Any) -> Decimal:
         return Decimal(value)
     if isinstance(value, float):
         return Decimal(repr(value))
-    if isinstance(value, str) and _NUMBER.match(value):
-        return Decimal(value)
-    raise Misfit("number_format", f"{column.name} is not a number") if isinstance(value, str) else _wrong(column, value)
+    if isinstance(value, str):
+        try:
+            return number_of(value)
+        except ValueError:
+            raise Misfit("number_format", f"{column.name} is not a number") from None
+    raise _wrong(column, value)
+
+
+def number_of(text: str) -> Decimal:
+    """The number of a text of digits, as JSON and SQL write them. Raises ValueError."""
+    try:
+        if _NUMBER.match(text):
+            return Decimal(text)
+    except InvalidOperation:
+        pass
+    raise ValueError("not a number")
+
+
+def significant_digits(number: Decimal) -> int:
+    """How many digits a finite number has, without zeros at either end."""
+    return len("".join(map(str, number.as_tuple().digits)).strip("0"))
 
 
 def _int(column: Column, value: Any, _: Any) -> int:
@@ -106,12 +140,14 @@ def _decimal(column: Column, value: Any, _: Any) -> Decimal:
     number = _decimal_of(column, value)
     if not number.is_finite():
         raise Misfit("number_format", f"{column.name} is not a finite number")
-    if number and len(str(int("".join(map(str, number.as_tuple().digits)))).rstrip("0")) > 38:
+    if not number:
+        return Decimal(0).scaleb(-column.scale)
+    digits = significant_digits(number)
+    if digits > 38:
         raise Misfit("number_precision", f"{column.name} has more than 38 digits")
-    if number.adjusted() >= column.precision - column.scale and number:
+    if number.adjusted() >= column.precision - column.scale:
         raise Misfit("decimal_overflow", f"{column.name} does not fit in {column.sql}")
-    scaled = number.scaleb(column.scale, _WIDE)
-    if scaled != scaled.to_integral_value():
+    if digits - 1 - number.adjusted() > column.scale:
         raise Misfit("decimal_scale", f"{column.name} has more than {column.scale} decimals")
     return number.quantize(Decimal(1).scaleb(-column.scale), context=_WIDE)
 
@@ -119,7 +155,10 @@ def _decimal(column: Column, value: Any, _: Any) -> Decimal:
 def _float(column: Column, value: Any, _: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         raise _wrong(column, value)
-    made = float(value)
+    try:
+        made = float(value)
+    except (OverflowError, ValueError):  # a whole number of 400 digits; a signalling NaN
+        raise Misfit("float_overflow", f"{column.name} does not fit in a double") from None
     if made in (float("inf"), float("-inf")) and not isinstance(value, float):
         raise Misfit("float_overflow", f"{column.name} does not fit in a double")
     return made
@@ -142,9 +181,12 @@ def _date(column: Column, value: Any, _: Any) -> date:
     raise Misfit("date_format", f"{column.name} is not a date like 2026-01-31")
 
 
-def _timestamp(column: Column, value: Any, warn: Callable[[str], None]) -> datetime:
+def _timestamp(column: Column, value: Any, warn: Warn) -> datetime:
     if isinstance(value, datetime):
-        return value.replace(tzinfo=UTC) if value.utcoffset() is None else value.astimezone(UTC)
+        try:
+            return value.replace(tzinfo=UTC) if value.utcoffset() is None else value.astimezone(UTC)
+        except OverflowError:
+            raise Misfit("timestamp_format", f"{column.name} is outside the years 1 to 9999 in UTC") from None
     match = _TIME.match(value) if isinstance(value, str) else None
     if match is None:
         raise Misfit("timestamp_format", f"{column.name} is not a time like 2026-01-31T12:00:00Z")
@@ -163,6 +205,8 @@ def _offset(zone: str) -> timedelta:
     if zone in ("0", "Z"):
         return timedelta()
     digits = zone[1:].replace(":", "").ljust(4, "0")
+    if digits[:2] > "23" or digits[2:] > "59":
+        raise ValueError("no such time zone")
     offset = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return -offset if zone[0] == "-" else offset
 
@@ -181,25 +225,36 @@ def _bytes(column: Column, value: Any, _: Any) -> bytes:
 
 
 def _json(column: Column, value: Any, _: Any) -> str:
+    if isinstance(value, JsonText):
+        return str(value)
     if not isinstance(value, list | dict):
         raise _wrong(column, value)
-    return json_text(value)
+    try:
+        text = json_text(value)
+        text.encode()
+    except UnicodeEncodeError:
+        raise Misfit("invalid_unicode", f"{column.name} has half a surrogate pair") from None
+    except (TypeError, ValueError):
+        raise Misfit("wrong_type", f"{column.name} holds something that JSON cannot") from None
+    return text
 
 
 def json_text(value: Any) -> str:
-    """Nested values as JSON text: compact, keys as they came, numbers exact."""
+    """Nested values as JSON text: compact, keys as they came, numbers exact. Raises TypeError or ValueError."""
     if isinstance(value, dict):
         return "{" + ",".join(f"{json.dumps(str(k), ensure_ascii=False)}:{json_text(v)}" for k, v in value.items()) + "}"
     if isinstance(value, list):
         return "[" + ",".join(map(json_text, value)) + "]"
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            raise ValueError("JSON has no NaN")
         return str(value)
     if isinstance(value, bytes):
         return json_text({"$bytes": base64.b64encode(value).decode()})
-    return json.dumps(value, ensure_ascii=False)
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-_READERS: dict[str, Callable[[Column, Any, Callable[[str], None]], Any]] = {
+_READERS: dict[str, Callable[[Column, Any, Warn], Any]] = {
     "string": _string, "int": _int, "decimal": _decimal, "float": _float, "bool": _bool, "date": _date,
     "timestamp": _timestamp, "bytes": _bytes, "json": _json,
 }

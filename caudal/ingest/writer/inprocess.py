@@ -124,16 +124,15 @@ class InprocessWriter(Writer):
         since = dict(self._positions or {})
         outcomes: dict[int, Outcome] = {}
         until, records = dict(since), 0
-        room = self._delivery.buffer_bytes
-        for shard, offset in sorted(since.items()):
-            if room <= 0 or goal.get(shard, 0) <= offset:
-                continue
-            run = self._stream.read(self._table.source, shard, offset, limit_bytes=room)
-            run = run[: goal[shard] - offset]
+        waiting = [shard for shard, offset in sorted(since.items()) if goal.get(shard, 0) > offset]
+        for shard in waiting:
+            # An equal share each: a shard that never runs dry must not hold up the others.
+            share = max(1, self._delivery.buffer_bytes // len(waiting))
+            run = self._stream.read(self._table.source, shard, since[shard], limit_bytes=share)
+            run = run[: goal[shard] - since[shard]]
             outcomes[shard] = self._transform.apply(run)
             until[shard] = run.next
             records += len(run)
-            room -= len(run.data)
             self._learn_size(run)
         if records:
             self._commit(since, until, outcomes, records)

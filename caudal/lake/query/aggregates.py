@@ -6,33 +6,44 @@ from typing import Any
 from sqlglot import exp
 
 from caudal.lake.query.duck import call, cast, duck
-from caudal.lake.query.mends import at_timezone, decimal_quotient, with_timezone
 from caudal.lake.query.formats import joda
-from caudal.lake.query.types import digits, is_decimal, is_integer
+from caudal.lake.query.mends import at_timezone, decimal_quotient, with_timezone
+from caudal.lake.query.sqltypes import digits, is_decimal, is_integer
 
 _AROUND = (exp.Filter, exp.Window, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)
 
 
 def mend_aggregates(tree: Any) -> None:
-    """Mend, in place, the aggregates of a tree whose expressions are mended and typed."""
-    for node in list(tree.find_all(exp.Sum, exp.Avg, exp.ArgMax, exp.ArgMin, exp.Anonymous)):
+    """Mend, in place, the aggregates of a tree whose expressions are mended and typed; inner ones first."""
+    for node in reversed(list(tree.find_all(exp.AggFunc, exp.Anonymous))):
         whole = node
         while isinstance(whole.parent, _AROUND) and whole.parent.this is whole:
             whole = whole.parent
-        if isinstance(node, exp.Sum) and is_integer(node.this):
-            whole.replace(cast(whole, "BIGINT"))
-        elif isinstance(node, exp.Avg) and is_decimal(node.this):
-            size = digits(node.this)
-            total, count = (_instead(whole, node, kind(this=node.this.copy())) for kind in (exp.Sum, exp.Count))
-            if size:
-                mean = decimal_quotient(total, count, (38, size[1]), (19, 0))
-                whole.replace(exp.Cast(this=duck("CASE WHEN :n > 0 THEN :m END", n=count, m=mean), to=node.this.type.copy()))
-        elif isinstance(node, exp.ArgMax | exp.ArgMin) and node.args.get("count") is None:
-            name = "ARG_MAX_NULL" if isinstance(node, exp.ArgMax) else "ARG_MIN_NULL"
-            node.replace(call(name, node.this, node.expression))
-        elif isinstance(node, exp.Anonymous) and node.name.lower() == "map_agg":
-            pairs = duck("LIST({'k': :k, 'v': :v})", k=node.expressions[0], v=node.expressions[1])
-            whole.replace(call("caudal_map", _instead(whole, node, pairs)))
+        new = _mended(node, whole)
+        if new is not None:
+            new.type = node.type
+            whole.replace(new)
+
+
+def _mended(node: Any, whole: Any) -> Any:
+    if isinstance(node, exp.CountIf) or (isinstance(node, exp.Sum | exp.ApproxQuantile) and is_integer(node.this)):
+        return cast(whole, "BIGINT") if not isinstance(node.args.get("quantile"), exp.Array) else None
+    if isinstance(node, exp.Avg):
+        return _mean(node, whole) if is_decimal(node.this) else None
+    if isinstance(node, exp.ArgMax | exp.ArgMin):
+        name = "ARG_MAX_NULL" if isinstance(node, exp.ArgMax) else "ARG_MIN_NULL"
+        return _instead(whole, node, call(name, node.this, node.expression)) if node.args.get("count") is None else None
+    if isinstance(node, exp.Anonymous) and node.name.lower() == "map_agg":
+        pairs = duck("LIST({'k': :k, 'v': :v})", k=node.expressions[0], v=node.expressions[1])
+        return call("caudal_map", _instead(whole, node, pairs))
+    return None
+
+
+def _mean(node: Any, whole: Any) -> Any:
+    """The average of decimals in exact digits."""
+    total, count = (_instead(whole, node, kind(this=node.this.copy())) for kind in (exp.Sum, exp.Count))
+    mean = decimal_quotient(total, count, (38, (digits(node.this) or (38, 0))[1]), (19, 0))
+    return exp.Cast(this=duck("CASE WHEN :n > 0 THEN :m END", n=count, m=mean), to=node.this.type.copy())
 
 
 def _instead(whole: Any, node: Any, other: Any) -> Any:

@@ -8,7 +8,7 @@ from sqlglot import exp
 
 from caudal.errors import QueryError
 from caudal.lake.query.aggregates import NAMED_MENDS, mend_aggregates
-from caudal.lake.query.check import Statement, place
+from caudal.lake.query.check import Statement
 from caudal.lake.query.duck import duck, is_type
 from caudal.lake.query.mends import MENDS
 from caudal.lake.query.names import Columns, bind, check_qualifier, lower_names, tables_of
@@ -64,10 +64,7 @@ def transpile(statement: Statement, tree: Any, schemas: Mapping[str, Columns], s
     """Translate a prepared tree for tables of these columns. Raises QueryError."""
     tree = bind(statement, tree.copy(), schemas)
     names = _output_names(tree, spellings)
-    try:
-        tree = _mend(tree)
-    except QueryError as error:
-        raise error
+    tree = _mend(tree)
     for table in tables_of(tree):
         alias = table.alias or table.name
         if not table.args.get("alias"):
@@ -152,10 +149,11 @@ def _unnest(node: Any) -> Any:
     if len(lists) < 2:
         return None
     alias, columns = node.args.get("alias"), [duck("UNNEST(:l)", l=item) for item in lists]
-    if node.args.get("offset"):
+    alias = alias.copy() if alias is not None else None
+    ordinal = node.args.get("offset")
+    if ordinal:
+        if alias is not None and isinstance(ordinal, exp.Identifier):
+            alias.append("columns", ordinal.copy())
         longest = duck(f"GREATEST({', '.join(f'LEN(:l{i})' for i in range(len(lists)))})", **{f"l{i}": x for i, x in enumerate(lists)})
         columns.append(duck("UNNEST(GENERATE_SERIES(1, :n))", n=longest))
-    return exp.Lateral(this=exp.Subquery(this=exp.select(*columns)), alias=alias.copy() if alias is not None else None)
-
-
-__all__ = ["Plan", "internal", "place", "prepare", "transpile"]
+    return exp.Lateral(this=exp.Subquery(this=exp.select(*columns)), alias=alias)

@@ -12,7 +12,7 @@ from sqlglot import exp
 from caudal.errors import QueryError
 from caudal.lake.query.duck import call, cast, duck, is_type
 from caudal.lake.query.formats import joda, printf_arguments
-from caudal.lake.query.types import digits, is_decimal, is_integer, quotient
+from caudal.lake.query.sqltypes import digits, is_decimal, is_integer, quotient
 
 Mend = Callable[[Any], Any]
 
@@ -24,9 +24,7 @@ def divide(node: Any) -> Any:
         return duck(":a // :b", a=node.left, b=node.right)
     if left and right and (is_decimal(node.left) or is_decimal(node.right)):
         return decimal_quotient(node.left, node.right, left, right)
-    node.set("typed", False)
-    node.set("safe", True)
-    return None
+    return duck("CAST(:a AS DOUBLE) / :b", a=node.left, b=node.right) if is_type(node, "DOUBLE") else None
 
 
 def decimal_quotient(a: Any, b: Any, left: tuple[int, int], right: tuple[int, int]) -> Any:
@@ -82,32 +80,10 @@ def attempt(node: Any) -> Any:
 
 
 def compare(node: Any) -> Any:
-    """Refuse text against number or time; an instant in a zone is still the same instant."""
-    sides = [node.this, node.expression] if node.args.get("expression") is not None else [node.this, *node.args.values()]
-    for side in (side for side in sides if isinstance(side, exp.AtTimeZone)):
+    """An instant in a zone is still the same instant."""
+    for side in [side for side in node.args.values() if isinstance(side, exp.AtTimeZone)]:
         side.replace(side.this.copy())
-    groups = {_group(side) for side in sides if isinstance(side, exp.Column | exp.Literal | exp.Cast)} - {""}
-    if len(groups) > 1 and "text" in groups:
-        names = " and ".join(side.type.sql("athena").lower() for side in sides if isinstance(side, exp.Expression) and side.type)
-        raise QueryError(f"TYPE_MISMATCH: cannot compare {names}", hint="cast one side, or write date '…' or timestamp '…'",
-                         **_first_place(sides))
     return None
-
-
-def _first_place(sides: list[Any]) -> dict[str, int]:
-    for side in sides:
-        for name in side.find_all(exp.Identifier) if isinstance(side, exp.Expression) else ():
-            if "start" in name.meta:
-                return {"offset": name.meta["start"]}
-    return {}
-
-
-def _group(node: Any) -> str:
-    if is_type(node, "VARCHAR", "TEXT", "CHAR"):
-        return "text"
-    if digits(node) or is_type(node, "DOUBLE", "FLOAT"):
-        return "number"
-    return "time" if is_type(node, "DATE", "TIMESTAMP", "TIMESTAMPTZ") else ""
 
 
 def add(node: Any) -> Any:
@@ -173,7 +149,7 @@ def format_text(node: Any) -> Any:
 
 def split_part(node: Any) -> Any:
     """NULL, not '', past the last part."""
-    return duck("STR_SPLIT(:s, :d)[:i]", s=node.this, d=node.args["delimiter"], i=node.args["part_index"])
+    return duck("LIST_EXTRACT(STR_SPLIT(:s, :d), :i)", s=node.this, d=node.args["delimiter"], i=node.args["part_index"])
 
 
 def regexp_extract(node: Any) -> Any:

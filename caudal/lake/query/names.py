@@ -13,7 +13,8 @@ from sqlglot.schema import MappingSchema
 
 from caudal.errors import QueryError
 from caudal.lake.query.check import Statement, near
-from caudal.lake.query.types import TYPES
+from caudal.lake.query.duck import is_type
+from caudal.lake.query.sqltypes import TYPES, digits
 
 Columns = Mapping[str, str]
 """Column, in lower case, to Athena's type."""
@@ -54,17 +55,15 @@ def bind(statement: Statement, tree: Any, schemas: Mapping[str, Columns]) -> Any
     schema = MappingSchema(dict(schemas), dialect="athena", normalize=False)
     try:
         tree = qualify(
-            tree, schema=schema, dialect="athena", validate_qualify_columns=False, quote_identifiers=False, identify=False,
-            canonicalize_table_aliases=False,
-        ) if _has_columns(tree) else tree
+            tree, schema=schema, dialect="athena", validate_qualify_columns=False, quote_identifiers=False, identify=False
+        )
     except OptimizeError as error:
         raise _unresolved(statement, error, schemas) from None
     _check_columns(statement, tree, schemas)
-    return annotate_types(tree, schema=schema, expression_metadata=TYPES, dialect="athena")
-
-
-def _has_columns(tree: Any) -> bool:
-    return not isinstance(tree, exp.Values)
+    tree = annotate_types(tree, schema=schema, expression_metadata=TYPES, dialect="athena")
+    for node in tree.find_all(exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In):
+        _check_sides(statement, node)
+    return tree
 
 
 def _unresolved(statement: Statement, error: OptimizeError, schemas: Mapping[str, Columns]) -> QueryError:
@@ -85,19 +84,27 @@ def _check_columns(statement: Statement, tree: Any, schemas: Mapping[str, Column
     for scope in traverse_scope(tree):
         for column in scope.columns:
             if column.table and column.table not in scope.sources:
-                continue  # belongs to a query around this one, whose turn comes
-            sources = {column.table: scope.sources[column.table]} if column.table else scope.sources
-            known = [name for source in sources.values() for name in _columns(source, schemas)]
-            if column.table and (not known or column.name in known):
-                continue
-            if not column.table and column.name in _aliases(scope):
-                continue
-            raise _no_column(statement, column.name, [_title(name, source) for name, source in sources.items()], known,
-                             statement.place(column))
-        for column in scope.external_columns:
-            if column.table and not _outer(scope, column.table):
-                raise QueryError(f"no table {column.table} for column {column.table}.{column.name}",
-                                 hint=near(column.table, list(scope.sources)), **statement.place(column))
+                if not _outer(scope, column.table):
+                    raise QueryError(f"no table {column.table} for column {column.table}.{column.name}",
+                                     hint=near(column.table, list(scope.sources)), **statement.place(column))
+                continue  # belongs to a query around this one
+            _check_column(statement, scope, column, schemas)
+
+
+def _check_column(statement: Statement, scope: Any, column: Any, schemas: Mapping[str, Columns]) -> None:
+    sources = {column.table: scope.sources[column.table]} if column.table else scope.sources
+    known = {name: _columns(source, schemas) for name, source in sources.items()}
+    owners = [name for name, columns in known.items() if column.name in columns]
+    if column.table:
+        if owners or not known[column.table]:
+            return
+    elif len(owners) > 1:
+        raise QueryError(f"column {column.name} is in {' and in '.join(owners)}", hint=f"write {owners[0]}.{column.name}",
+                         **statement.place(column))
+    elif owners or (column.name in _aliases(scope) and column.find_ancestor(exp.Order, exp.Select, exp.Window).key == "order"):
+        return
+    raise _no_column(statement, column.name, [_title(name, source) for name, source in sources.items()],
+                     [name for columns in known.values() for name in columns], statement.place(column))
 
 
 def _outer(scope: Any, table: str) -> bool:
@@ -117,8 +124,9 @@ def _columns(source: Any, schemas: Mapping[str, Columns]) -> Sequence[str]:
         return list(schemas.get(source.name, ()))
     if isinstance(source, Scope):
         if isinstance(source.expression, exp.Unnest | exp.Lateral | exp.Values):
-            alias = source.expression.args.get("alias")
-            return [column.name for column in alias.columns] if alias is not None else []
+            alias, ordinal = source.expression.args.get("alias"), source.expression.args.get("offset")
+            names = [column.name for column in alias.columns] if alias is not None else []
+            return [*names, ordinal.name] if names and isinstance(ordinal, exp.Identifier) else names
         return list(source.outer_columns or source.expression.named_selects)
     return []
 
@@ -138,3 +146,22 @@ def _no_column(statement: Statement, name: str, tables: list[str], known: list[s
 
 def _plain(error: Exception) -> str:
     return str(error).split("\n", 1)[0].split(". Line")[0]
+
+
+def _check_sides(statement: Statement, node: Any) -> None:
+    """Refuse text compared with a number or a time, which DuckDB would convert and Athena refuses."""
+    values = (node.args.get("expression"), node.args.get("low"), node.args.get("high"), *node.expressions)
+    sides = [side for side in (node.this, *values) if isinstance(side, exp.Column | exp.Literal | exp.Cast)]
+    groups = {_group(side) for side in sides} - {""}
+    if len(groups) > 1 and "text" in groups:
+        kinds = " and ".join(dict.fromkeys(side.type.sql("athena").lower() for side in sides if _group(side)))
+        raise QueryError(f"TYPE_MISMATCH: cannot compare {kinds}", hint="cast one side, or write date '…' or timestamp '…'",
+                         **statement.place(node))
+
+
+def _group(node: Any) -> str:
+    if is_type(node, "VARCHAR", "TEXT", "CHAR"):
+        return "text"
+    if digits(node) or is_type(node, "DOUBLE", "FLOAT"):
+        return "number"
+    return "time" if is_type(node, "DATE", "TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ") else ""

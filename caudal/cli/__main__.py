@@ -1,0 +1,5 @@
+"""`python -m caudal.cli` is `caudal`."""
+
+from caudal.cli import main
+
+main()

@@ -1,0 +1,65 @@
+"""The verbs of `caudal`, in the order in which somebody meets them."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caudal import __version__
+from caudal.cli import (
+    delete, demo, flush, get, init, insert, models, promote, put, quarantine, query, recommend, rollback, status, tables,
+    train, up, verify,
+)
+
+GLOBAL_OPTIONS = ("--pipeline", "--version")
+
+HELP = """From a shop's operational database to live recommendations, with SQL on the way.
+
+Example: caudal init shop
+"""
+
+PANELS = {
+    "Start": {"init": init.init, "demo": demo.demo, "up": up.up},
+    "Items and events": {"import": insert.import_, "put": put.put, "get": get.get, "delete": delete.delete},
+    "Lake": {
+        "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
+    },
+    "Models": {
+        "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,
+        "recommend": recommend.recommend,
+    },
+}
+"""Heading to verb to what it does."""
+
+
+def make_app() -> typer.Typer:
+    """The command line, with help that is drawn on a terminal and plain in a pipe."""
+    app = typer.Typer(
+        help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    )
+    app.callback()(_globals)
+    for panel, verbs in PANELS.items():
+        for name, verb in verbs.items():
+            app.command(name, rich_help_panel=panel)(verb)
+    app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Lake")
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"caudal {__version__}")
+        raise typer.Exit
+
+
+def _globals(
+    context: typer.Context,
+    pipeline: Annotated[Path, typer.Option(
+        envvar="CAUDAL_PIPELINE", help="The pipeline file; caudal.toml and the data are beside it.",
+    )] = Path("pipeline.py"),
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    context.obj = pipeline
+
+
+_globals.__doc__ = HELP

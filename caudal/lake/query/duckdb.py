@@ -1,0 +1,186 @@
+"""Queries run by DuckDB inside the process, straight on the lake's files."""
+
+import shutil
+import tempfile
+import weakref
+from collections import deque
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import duckdb
+import pyarrow as pa
+
+from caudal.config import QueryConfig
+from caudal.contract import Contract
+from caudal.errors import ConfigError, NotFound, QueryError
+from caudal.lake.catalog import Catalog, Snapshot
+from caudal.lake.files import Files
+from caudal.lake.query.check import Statement, near, parse
+from caudal.lake.query.dialect import Plan, internal, prepare, transpile
+from caudal.lake.query.messages import explained
+from caudal.lake.query.port import Query
+from caudal.lake.query.sources import Sources, text
+from caudal.lake.query.sqltypes import athena_type
+from caudal.lake.query.views import current
+
+_HISTORY = "_history"
+_MACROS = (
+    # n / d in whole numbers, rounded half away from zero
+    "CREATE MACRO caudal_divide(n, d) AS sign(n)::HUGEINT * sign(d)::HUGEINT * ((abs(n) * 2 + abs(d)) // (abs(d) * 2))",
+    # a map of {k, v} pairs; of a key that is there twice, the first
+    "CREATE MACRO caudal_map(l) AS map_from_entries(list_filter(l, lambda e, i: e.k IS NOT NULL"
+    " AND list_position(list_transform(l, lambda o: o.k), e.k) = i))",
+)
+
+
+class DuckdbQuery(Query):
+    """DuckDB over the files that the catalog lists; each query reads each table at one snapshot."""
+
+    def __init__(self, catalog: Catalog, files: Files, settings: QueryConfig, database: str = "") -> None:
+        self.database = database
+        """Name by which queries may qualify tables."""
+        self._catalog = catalog
+        folder = Path(tempfile.mkdtemp(prefix="caudal-query-"))
+        self._clean = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        root = files.location("x")
+        self._db = _connect(settings, folder, Path(root).parent if root else None)
+        self._sources = Sources(files, folder)
+        self._idle: deque[Any] = deque()
+        self._names: dict[str, str] = {}
+        self._prepare = lru_cache(1024)(lambda sql: _prepared(sql, self.database))
+        self._plan = lru_cache(1024)(_plan)
+
+    @classmethod
+    def open(cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig) -> Self:
+        if url.partition(":")[2].strip("/"):
+            raise ConfigError(f"{url}: DuckDB runs inside the process and has no place", hint="write duckdb:")
+        return cls(catalog, files, settings)
+
+    def execute(
+        self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
+    ) -> pa.Table:
+        statement, tree, places = self._prepare(sql)
+        given = {name.lower(): table for name, table in (tables or {}).items()}
+        shown = {name: self._shown(statement, name, places[name], given) for name in places if name not in given}
+        snapshots = self._snapshots(shown, versions or {})
+        schemas = {name: given[name].schema for name in places if name in given}
+        for name, (real, history) in shown.items():
+            contract = snapshots[real].table.contract
+            schemas[name] = _row_schema(contract) if history or not contract.key else _schema(contract)
+        plan = self._plan(sql, statement, _Tree(tree), tuple(schemas.items()))
+        definitions = {name: self._definition(snapshots[real], history) for name, (real, history) in shown.items()}
+        return self._run(statement, plan, definitions, {name: given[name] for name in places if name in given})
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+        self._db.close()
+        self._clean()
+
+    def _shown(
+        self, statement: Statement, name: str, place: dict[str, int], given: Mapping[str, pa.Table]
+    ) -> tuple[str, bool]:
+        """The catalog's table behind a name, and whether the name shows its history."""
+        for _ in range(2):
+            if name in self._names:
+                return self._names[name], False
+            if name.endswith(_HISTORY) and name.removesuffix(_HISTORY) in self._names:
+                return self._names[name.removesuffix(_HISTORY)], True
+            self._names = {real.lower(): real for real in self._catalog.tables()}
+        known = [*given, *self._names, *(real + _HISTORY for real in self._names)]
+        raise QueryError(f"no table {name}", hint=near(name, known), **place)
+
+    def _snapshots(self, shown: Mapping[str, tuple[str, bool]], versions: Mapping[str, int]) -> dict[str, Snapshot]:
+        wanted = {name.lower(): version for name, version in versions.items()}
+        try:
+            return {real: self._catalog.snapshot(real, wanted.get(real.lower())) for real in {real for real, _ in shown.values()}}
+        except NotFound as error:
+            raise QueryError(str(error), hint=error.hint) from None
+
+    def _definition(self, snapshot: Snapshot, history: bool) -> str:
+        contract, rows = snapshot.table.contract, self._sources.rows(snapshot)
+        if history or not contract.key:
+            return rows
+        return current(contract, rows, has_row_ids=snapshot.table.format == "parquet" or not snapshot.files)
+
+    def _run(self, statement: Statement, plan: Plan, definitions: Mapping[str, str], given: Mapping[str, pa.Table]) -> pa.Table:
+        cursor = self._idle.pop() if self._idle else self._db.cursor()
+        try:
+            for name, table in given.items():
+                cursor.register(internal(name), table)
+            result = cursor.sql(plan.text(definitions)).to_arrow_table()
+            for name in given:
+                cursor.unregister(internal(name))
+        except duckdb.Error as error:
+            cursor.close()
+            raise explained(statement, error) from None
+        except BaseException:
+            cursor.close()
+            raise
+        self._idle.append(cursor)
+        return _tidy(result, plan.names)
+
+
+class _Tree:
+    """A prepared tree, equal to any other, so that plans are found by their text and schemas."""
+
+    def __init__(self, tree: Any) -> None:
+        self.tree = tree
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Tree)
+
+    def __hash__(self) -> int:
+        return 0
+
+
+def _prepared(sql: str, database: str) -> tuple[Statement, Any, dict[str, dict[str, int]]]:
+    statement = parse(sql)
+    return statement, *prepare(statement, database)
+
+
+def _plan(sql: str, statement: Statement, tree: _Tree, schemas: tuple[tuple[str, pa.Schema], ...]) -> Plan:
+    spellings = {field.name.lower(): field.name for _, schema in schemas for field in schema}
+    columns = {name: {field.name.lower(): athena_type(field.type) for field in schema} for name, schema in schemas}
+    return transpile(statement, tree.tree, columns, spellings)
+
+
+@lru_cache(1024)
+def _schema(contract: Contract) -> pa.Schema:
+    return contract.schema
+
+
+@lru_cache(1024)
+def _row_schema(contract: Contract) -> pa.Schema:
+    return contract.row_schema
+
+
+def _connect(settings: QueryConfig, folder: Path, lake: Path | None) -> Any:
+    """An empty database that reads the lake's folder and its own, and cannot be talked out of it."""
+    db = duckdb.connect(":memory:", config={
+        "memory_limit": f"{settings.memory_mb}MB", **({"threads": settings.threads} if settings.threads else {}),
+        "temp_directory": str(folder / "spill"), "autoinstall_known_extensions": False, "autoload_known_extensions": False,
+        "allow_community_extensions": False, "python_enable_replacements": False,
+    })
+    for macro in _MACROS:
+        db.execute(macro)
+    folders = ", ".join(text(f"{path}/") for path in (folder, lake) if path is not None)
+    for setting in ("TimeZone = 'UTC'", f"allowed_directories = [{folders}]", "enable_external_access = false",
+                    "lock_configuration = true"):
+        db.execute(f"SET {setting}")
+    return db
+
+
+def _tidy(result: pa.Table, names: tuple[str, ...]) -> pa.Table:
+    """The result with its names, and times in UTC by that name."""
+    columns = []
+    for column in result.columns:
+        kind = column.type
+        if pa.types.is_timestamp(kind) and kind.tz not in (None, "UTC"):
+            column = column.cast(pa.timestamp(kind.unit, "UTC"))
+        elif pa.types.is_uint64(kind):
+            column = column.cast(pa.int64())
+        columns.append(column)
+    return pa.table(columns, names=list(names))

@@ -1,0 +1,153 @@
+"""How the rows of a snapshot are read from its files: columns by name, types from the contract."""
+
+import csv
+import io
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from caudal.errors import BackendError
+from caudal.lake.catalog import Snapshot
+from caudal.lake.files import Files
+from caudal.lake.query.sqltypes import duckdb_type
+from caudal.records import DataFile
+
+ROW = "_row"
+"""Column that numbers the rows of one reading, where that is cheap: contracts have no such name."""
+
+_LONGEST_LINE = 64 << 20
+_MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
+# Not parallel within a file: DuckDB's guess where a line starts can fall inside quotes. Many files still are.
+_CSV = (
+    "auto_detect=false, header=true, delim=',', quote='\"', escape='\"', nullstr='', allow_quoted_nulls=false,"
+    f" hive_partitioning=false, parallel=false, max_line_size={_LONGEST_LINE}"
+)
+
+
+class _Shape(NamedTuple):
+    """What files have in common that are read by one call."""
+
+    columns: tuple[str, ...]
+    compression: str
+
+
+class Sources:
+    """The files of a lake as SQL; what is known of a file is kept, for files never change."""
+
+    def __init__(self, files: Files, folder: Path) -> None:
+        self._files = files
+        self._folder = folder
+        self._shapes: dict[str, _Shape] = {}
+        self._copies: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def rows(self, snapshot: Snapshot) -> str:
+        """SQL of all rows: the contract's columns, the system columns and, of Parquet, `ROW`."""
+        schema = snapshot.table.contract.row_schema
+        groups: dict[_Shape, list[str]] = {}
+        for file in snapshot.files:
+            if file.rows:
+                groups.setdefault(self._shape(snapshot, file), []).append(self._location(file.path))
+        read = _read_parquet if snapshot.table.format == "parquet" else _read_csv
+        base, parts = 0, []
+        for shape, paths in groups.items():
+            parts.append(read(schema, shape, paths, base))
+            base += len(paths)
+        return " UNION ALL ".join(parts) or _nothing(schema)
+
+    def _shape(self, snapshot: Snapshot, file: DataFile) -> _Shape:
+        shape = self._shapes.get(file.path)
+        if shape is None:
+            location = self._location(file.path)
+            shape = _parquet_shape(location) if snapshot.table.format == "parquet" else _csv_shape(location)
+            self._shapes[file.path] = shape
+        return shape
+
+    def _location(self, path: str) -> str:
+        """Where DuckDB finds an object; one that only `get` reaches is copied beside, once."""
+        location = self._files.location(path)
+        if location is not None:
+            return location
+        with self._lock:
+            if path not in self._copies:
+                with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as copy:
+                    copy.write(self._files.get(path))
+                self._copies[path] = copy.name
+            return self._copies[path]
+
+
+def quoted(name: str) -> str:
+    """A name as an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """A value as a literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _parquet_shape(location: str) -> _Shape:
+    with _explained(location):
+        return _Shape(tuple(pq.read_schema(location).names), "")
+    raise AssertionError
+
+
+def _csv_shape(location: str) -> _Shape:
+    with _explained(location):
+        with open(location, "rb") as file:  # noqa: PTH123
+            start = file.read(4)
+        compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "none")
+        with pa.input_stream(location, compression=None if compression == "none" else compression) as stream:
+            lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
+            return _Shape(tuple(next(csv.reader(lines, strict=True))), compression)
+    raise AssertionError
+
+
+class _explained(suppress):  # noqa: N801 - a context manager
+    """Says which file could not be read."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__()
+        self._location = location
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, OSError | pa.ArrowException | csv.Error | UnicodeError | StopIteration):
+            raise BackendError(f"{Path(self._location).name}: cannot be read", hint="run `caudal verify`") from error
+        return False
+
+
+def _columns(schema: pa.Schema, present: tuple[str, ...]) -> Iterator[str]:
+    for field in schema:
+        kind = duckdb_type(field.type)
+        value = quoted(field.name) if field.name in present else "NULL"
+        yield f"CAST({value} AS {kind}) AS {quoted(field.name)}"
+
+
+def _read_parquet(schema: pa.Schema, shape: _Shape, paths: list[str], base: int) -> str:
+    files = ", ".join(map(text, paths))
+    row = f"(file_index::BIGINT + {base}) << 40 | file_row_number AS {ROW}"
+    columns = ", ".join(_columns(schema, shape.columns))
+    return f"SELECT {columns}, {row} FROM read_parquet([{files}], hive_partitioning=false)"
+
+
+def _read_csv(schema: pa.Schema, shape: _Shape, paths: list[str], base: int) -> str:
+    binary = {field.name for field in schema if pa.types.is_binary(field.type)}
+    known = {field.name: duckdb_type(field.type) for field in schema if field.name not in binary}
+    types = ", ".join(f"{text(name)}: {text(known.get(name, 'VARCHAR'))}" for name in shape.columns)
+    files = ", ".join(map(text, paths))
+    columns = ", ".join(
+        f"from_base64({quoted(field.name)}) AS {quoted(field.name)}" if field.name in binary and field.name in shape.columns
+        else column
+        for field, column in zip(schema, _columns(schema, shape.columns), strict=True)
+    )
+    return f"SELECT {columns} FROM read_csv([{files}], {_CSV}, compression='{shape.compression}', columns={{{types}}})"
+
+
+def _nothing(schema: pa.Schema) -> str:
+    return f"SELECT {', '.join(_columns(schema, ()))}, CAST(NULL AS BIGINT) AS {ROW} WHERE false"
