@@ -8,7 +8,7 @@ import typer
 
 from caudal import __version__
 from caudal.cli import (
-    delete, demo, flush, get, init, insert, models, promote, put, quarantine, query, recommend, rollback, status, tables,
+    delete, demo, flush, get, import_, init, models, promote, put, quarantine, query, recommend, rollback, status, tables,
     train, up, verify,
 )
 
@@ -21,7 +21,7 @@ Example: caudal init shop
 
 PANELS = {
     "Start": {"init": init.init, "demo": demo.demo, "up": up.up},
-    "Items and events": {"import": insert.import_, "put": put.put, "get": get.get, "delete": delete.delete},
+    "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
     },

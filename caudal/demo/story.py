@@ -183,8 +183,8 @@ def _learn(stages: Stages, console: Console) -> None:
 
 
 def _metrics(evaluation: dict[str, Any]) -> Table:
-    table = Table("on the last weeks, which it had not seen", "model", "popular items")
-    mine, popular = evaluation.get("metrics", {}), evaluation.get("popular", {})
+    table = Table("items not bought before, in weeks not seen", "model", "what sells most")
+    mine, popular = evaluation.get("metrics", {}), evaluation.get("popularity", {})
     for name in sorted(mine):
         table.add_row(name, f"{mine[name]:.4f}", f"{popular[name]:.4f}" if name in popular else "")
     return table

@@ -2,19 +2,17 @@
 
 import threading
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from caudal.errors import CaudalError, NotFound, UsageError
-from caudal.learn.dataset import Codes
 from caudal.learn.recommender import Recommender
 from caudal.learn.registry import ModelRegistry
-from caudal.serve.answer import SLOTS, TOLD, Because, Reason, Recommendation, Recommended
-from caudal.serve.catalogue import Flags
+from caudal.serve.answer import SLOTS, Because, Reason, Recommendation, Recommended
+from caudal.serve.explanation import Explanation
 from caudal.serve.histories import Rows
-from caudal.serve.ranking import Live, Ranking
+from caudal.serve.ranking import Best, Ranking
 from caudal.serve.state import LiveState
 
 LARGEST = 1000
@@ -74,45 +72,41 @@ class _Question:
     def __init__(self, ranking: Ranking, rows: Rows, item: str | None) -> None:
         self.ranking, self.item = ranking, item
         self.catalogue = ranking.state.catalogue
-        self.live: Live = ranking.live()
+        self.live = ranking.live()
         self.size = len(self.live.popularity)
         self.rows = rows.at(rows.items < self.size)  # an item may have come in this very moment
         self.bought = self.rows.bought()
+        self.allowed = self.catalogue.available(self.size).copy()
 
     def new(self, n: int) -> list[Recommended]:
+        self.allowed[self.bought] = False
         history = self.ranking.history(self.rows)
-        scores = self.ranking.scores(history, self.live)
-        allowed = self._available()
-        allowed[self.bought] = False
-        best = _best(scores, allowed, n)
-        parts = self.ranking.explain(history, best)
-        return [self._because(int(code), float(scores[code]), found) for code, found in zip(best, parts, strict=True)]
+        found = self.ranking.new(history, self.live, self.allowed, n)
+        why = self.ranking.explain(history, found.codes)
+        return [
+            self._made(code, score, self._because(code, one))
+            for code, score, one in zip(*_plain(found), why, strict=True)
+        ]
 
     def again(self, n: int) -> list[Recommended]:
         allowed = np.zeros(self.size, bool)
-        allowed[self.bought] = (self._available() & self.catalogue.repeatable(self.size))[self.bought]
-        scores = self.ranking.habits(self.rows, self.live)
-        best = _best(scores, allowed, n)
-        return [self._made(int(code), float(scores[code]), self._bought(int(code))) for code in best]
+        allowed[self.bought] = (self.allowed & self.catalogue.repeatable(self.size))[self.bought]
+        found = self.ranking.again(self.rows, self.live, allowed, n)
+        return [self._made(code, score, self._bought(code)) for code, score in zip(*_plain(found), strict=True)]
 
     def similar(self, n: int) -> list[Recommended]:
         code = self._asked()
         if code is None:
             return self.new(n)
-        allowed = self._available()
-        allowed[self.bought] &= self.catalogue.repeatable(self.size)[self.bought]
-        allowed[code] = False
-        scores = self.ranking.similar(code)[: self.size]
-        near = _best(scores, allowed & (scores > 0), n)
+        self.allowed[self.bought] &= self.catalogue.repeatable(self.size)[self.bought]
+        self.allowed[code] = False
+        near = self.ranking.similar(code, self.live, self.allowed, n)
         reason = Reason("similar", f"goes with {self._title(code)}")
-        found = [self._made(int(c), float(scores[c]), reason) for c in near]
-        allowed[near] = False
-        rest = _best(self.live.term, allowed, n - len(found))
-        return found + [self._because(int(c), float(self.live.term[c]), []) for c in rest]
-
-    def _available(self) -> Flags:
-        """A copy of who may be shown."""
-        return self.catalogue.available(self.size).copy()
+        self.allowed[near.codes] = False
+        rest = self.ranking.popular(self.live, self.allowed, n - len(near.codes))
+        return [self._made(code, score, reason) for code, score in zip(*_plain(near), strict=True)] + [
+            self._made(code, score, self._popular(code)) for code, score in zip(*_plain(rest), strict=True)
+        ]
 
     def _asked(self) -> int | None:
         """The item to be similar to; None if none was named and the shopper has none."""
@@ -124,15 +118,16 @@ class _Question:
         mine = np.isin(self.rows.items, self.bought)
         return int(self.rows.items[mine][self.rows.times[mine].argmax()]) if mine.any() else None
 
-    def _because(self, code: int, score: float, parts: list[tuple[int, float]]) -> Recommended:
-        term = float(self.live.term[code])
-        if not parts:
-            kind: Literal["popular", "cold_start"] = "popular" if len(self.bought) else "cold_start"
-            return self._made(code, score, Reason(kind, "popular now", popularity=term))
-        told = tuple(Because(self.catalogue.names[item], value) for item, value in parts[:TOLD])
-        text = f"because of {', '.join(self._title(item) for item, _ in parts[:2])}"
-        others = sum(value for _, value in parts[TOLD:])
-        return self._made(code, score, Reason("because", text, told, others, term))
+    def _because(self, code: int, why: Explanation) -> Reason:
+        if not why.parts:
+            return self._popular(code)
+        told = tuple(Because(self.catalogue.names[item], value) for item, value in why.parts)
+        text = f"because of {', '.join(self._title(item) for item, _ in why.parts[:2])}"
+        return Reason("because", text, told, why.others, float(self.live.term[code]))
+
+    def _popular(self, code: int) -> Reason:
+        kind: Literal["popular", "cold_start"] = "popular" if len(self.bought) else "cold_start"
+        return Reason(kind, "popular now", popularity=float(self.live.term[code]))
 
     def _bought(self, code: int) -> Reason:
         mine = (self.rows.items == code) & (self.rows.weights > 0)
@@ -147,13 +142,5 @@ class _Question:
         return Recommended(self.catalogue.names[code], score, reason, self.catalogue.titles[code])
 
 
-def _best(scores: npt.NDArray[np.floating[Any]], allowed: Flags, n: int) -> Codes:
-    """The n best codes that are allowed, best first, ties by code; fewer if no more are allowed."""
-    masked = np.where(allowed, scores, -np.inf)
-    if n < len(masked):
-        codes = np.argpartition(-masked, n)[:n] if n else np.empty(0, np.intp)
-    else:
-        codes = np.arange(len(masked))
-    codes = codes[masked[codes] > -np.inf]
-    order: Codes = codes[np.lexsort((codes, -masked[codes]))].astype(np.int32)
-    return order
+def _plain(found: Best) -> tuple[list[int], list[float]]:
+    return found.codes.tolist(), found.scores.tolist()

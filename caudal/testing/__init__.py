@@ -1,7 +1,8 @@
 """Conformance suites: subclass one to prove that a back end keeps its port's promises."""
 
+from caudal.testing.catalog import CatalogSuite
 from caudal.testing.files import FilesSuite
 from caudal.testing.store import StoreSuite
 from caudal.testing.stream import StreamSuite
 
-__all__ = ["FilesSuite", "StoreSuite", "StreamSuite"]
+__all__ = ["CatalogSuite", "FilesSuite", "StoreSuite", "StreamSuite"]

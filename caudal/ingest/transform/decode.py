@@ -7,16 +7,18 @@ that fails too, the batch is cut in pieces. Suspects and small pieces are read e
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from caudal.contract import SYSTEM, TIMESTAMP, Contract
+from caudal.ingest.transform.cast import both, fitting, in_range
 from caudal.ingest.transform.dynamodb import DynamodbForm
-from caudal.ingest.transform.form import Columns, Form, blanked, parse
+from caudal.ingest.transform.form import Columns, Form, blanked, not_json, parse
 from caudal.ingest.transform.native import CaudalForm, PlainForm
-from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Already, Misfit, exact_value
+from caudal.ingest.transform.values import Already, Misfit, exact_row
 from caudal.records import Records, Rejected
 
 FORMS: dict[str, type[Form]] = {"caudal": CaudalForm, "plain": PlainForm, "dynamodb": DynamodbForm}
@@ -42,8 +44,6 @@ class Decoder:
         self.contract = contract
         self.schema = contract.row_schema
         self._form = FORMS[form](contract)
-        self._required = [n for n, column in enumerate(contract.columns) if not column.nullable]
-        self._enumerations = {n: pa.array(column.values) for n, column in enumerate(contract.columns) if column.values}
 
     def decode(self, records: Records) -> Decoded:
         """Read every record. Never raises for what is in one."""
@@ -53,20 +53,24 @@ class Decoder:
         tables: list[pa.Table] = []
         rejected: list[Rejected] = []
         self._read(records, tables, rejected, warnings)
-        return Decoded(pa.concat_tables(tables) if tables else self.schema.empty_table(), rejected, warnings)
+        if len(tables) < 2:
+            return Decoded(tables[0] if tables else self.schema.empty_table(), rejected, warnings)
+        return Decoded(pa.concat_tables(tables).sort_by("_position"), sorted(rejected, key=lambda r: r.position), warnings)
 
     def _read(self, records: Records, tables: list[pa.Table], rejected: list[Rejected], warnings: Counter[str]) -> None:
-        seen: Counter[str] = Counter()
-        table, misfits = self._fast(_one_a_line(records), seen)
-        if table is None and len(records) > SMALL:
-            table, misfits = self._fast_without_suspects(records, seen)
-        if table is not None:
-            warnings += seen
-            if len(misfits):
-                table = table.filter(pa.array(~_mask(len(records), misfits)))
-                self._slow(records, misfits, tables, rejected, warnings)
+        if not self._form.has_fast_path:
+            self._slow(records, np.arange(len(records)), tables, rejected, warnings)
+            return
+        read = self._fast(_one_a_line(records), np.zeros(0, np.int64))
+        if read is None and len(records) > SMALL:
+            read = self._fast_without_suspects(records)
+        if read is not None:
+            misfits = read.misfits
+            table = read.table.filter(pa.array(~_mask(len(records), misfits))) if len(misfits) else read.table
             if len(table):
                 tables.append(table)
+            self._slow(records, misfits, tables, rejected, warnings)
+            warnings += read.warnings
         elif len(records) <= SMALL:
             self._slow(records, np.arange(len(records)), tables, rejected, warnings)
         else:
@@ -74,25 +78,24 @@ class Decoder:
             for start in range(0, len(records), step):
                 self._read(records[start : start + step], tables, rejected, warnings)
 
-    def _fast_without_suspects(self, records: Records, warnings: Counter[str]) -> tuple[pa.Table | None, np.ndarray]:
+    def _fast_without_suspects(self, records: Records) -> "_Read | None":
         suspects = self._form.suspects(records)
         if not 0 < len(suspects) < len(records):
-            return None, suspects
-        warnings.clear()
-        table, misfits = self._fast(_one_a_line(blanked(records, suspects)), warnings)
-        return table, np.union1d(suspects, misfits)
+            return None
+        return self._fast(_one_a_line(blanked(records, suspects)), suspects)
 
-    def _fast(self, records: Records, warnings: Counter[str]) -> tuple[pa.Table | None, np.ndarray]:
+    def _fast(self, records: Records, suspects: np.ndarray) -> "_Read | None":
         """The rows, one a record, and which of them must be looked at again; None if the batch does not parse."""
-        nothing = np.zeros(0, np.int64)
         if not _is_aligned(records) or not _is_utf8(records.data):
-            return None, nothing
+            return None
         try:
-            parsed = parse(records, self._form.schema)
-            columns = self._form.columns(parsed, records, lambda name: _count(warnings, name))
+            columns = self._form.columns(parse(records, self._form.schema), records)
         except pa.ArrowInvalid:
-            return None, nothing
-        return self._table(columns, records), self._misfits(columns)
+            return None
+        misfits = np.union1d(np.union1d(suspects, not_json(records)), self._misfits(columns)).astype(np.int64)
+        fits = ~_mask(len(records), misfits)
+        seen = Counter({name: int((where.to_numpy(zero_copy_only=False) & fits).sum()) for name, where in columns.warnings.items()})
+        return _Read(self._table(columns, records), misfits, +seen)
 
     def _table(self, columns: Columns, records: Records) -> pa.Table:
         n = len(records)
@@ -104,19 +107,11 @@ class Decoder:
         return pa.Table.from_arrays([*columns.values, *system], schema=self.schema)
 
     def _misfits(self, columns: Columns) -> np.ndarray:
-        fits = columns.fits
-        for n in self._required:
-            if columns.values[n].null_count:
-                fits = _both(fits, columns.values[n].is_valid())
-        for n, values in self._enumerations.items():
-            fits = _both(fits, pc.or_(pc.is_in(columns.values[n], values), columns.values[n].is_null()))
-        times = [columns.values[n] for n, column in enumerate(self.contract.columns) if column.kind == "timestamp"]
-        for time in (*times, columns.event_time):
-            micros = time.cast(pa.int64())
-            limits = pc.min_max(micros)
-            if limits["min"].is_valid and not FIRST_TIME <= limits["min"].as_py() <= limits["max"].as_py() <= LAST_TIME:
-                inside = pc.and_(pc.greater_equal(micros, FIRST_TIME), pc.less_equal(micros, LAST_TIME))
-                fits = _both(fits, pc.fill_null(inside, True))
+        fits = both(columns.fits, in_range(columns.event_time))
+        for column, values in zip(self.contract.columns, columns.values, strict=True):
+            fits = both(fits, fitting(column, values))
+            if column.kind == "float":
+                fits = both(fits, pc.fill_null(pc.is_finite(values), True))
         if fits is None or fits.false_count == 0:
             return np.zeros(0, np.int64)
         return np.flatnonzero(~fits.to_numpy(zero_copy_only=False))
@@ -142,29 +137,26 @@ class Decoder:
             warnings[name] += 1
 
         seen = self._form.read(raw, shard, position, arrived, warn)
-        row: dict[str, object] = {}
-        for column in self.contract.columns:
-            value = seen.item.get(column.name)
-            if value is None and column.name in self.contract.key:
-                raise Misfit("null_key", f"{column.name} is part of the key and has no value")
-            row[column.name] = exact_value(column, value, warn)
+        row = exact_row(self.contract, seen.item, warn)
         values = (seen.op, seen.reason, seen.event_time, seen.event_id, shard, position)
         row.update(zip(SYSTEM.names, values, strict=True))
         return row
+
+
+class _Read(NamedTuple):
+    """A batch, read fast."""
+
+    table: pa.Table
+    """A row a record."""
+    misfits: np.ndarray
+    """Indices of the rows that are not to be trusted."""
+    warnings: Counter[str]
 
 
 def _mask(n: int, where: np.ndarray) -> np.ndarray:
     mask = np.zeros(n, bool)
     mask[where] = True
     return mask
-
-
-def _both(fits: pa.Array | None, more: pa.Array) -> pa.Array:
-    return more if fits is None else pc.and_(fits, more)
-
-
-def _count(warnings: Counter[str], name: str) -> None:
-    warnings[name] += 1
 
 
 def _is_utf8(data: bytes) -> bool:

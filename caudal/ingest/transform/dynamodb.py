@@ -1,8 +1,8 @@
 """DynamoDB's change records as Kinesis delivers them: typed attributes, images, times in three units."""
 
 import base64
-import binascii
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -11,8 +11,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caudal.contract import Column, Contract
-from caudal.ingest.transform.form import Columns, Form, Seen, Warn, blanked, from_json_type, json_type, parse, parse_object
-from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit
+from caudal.ingest.transform.form import (
+    Columns, Form, Seen, blanked, check_single, from_json_type, json_type, parse, parse_object,
+)
+from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit, Warn, number_of, significant_digits
 from caudal.records import Records
 
 _TAG = {"string": "S", "int": "N", "decimal": "N", "float": "N", "bool": "BOOL", "date": "S", "timestamp": "S"}
@@ -20,13 +22,16 @@ _TAG = {"string": "S", "int": "N", "decimal": "N", "float": "N", "bool": "BOOL",
 
 _OPS = pa.array(["INSERT", "MODIFY", "REMOVE"])
 
+DIGITS = 38
+"""Significant digits that a number can have."""
+
 
 class DynamodbForm(Form):
     """`{"eventID","eventName","dynamodb":{"ApproximateCreationDateTime","NewImage","OldImage",…},"userIdentity"}`."""
 
     def __init__(self, contract: Contract) -> None:
         super().__init__(contract)
-        self._fast = all(column.kind in _TAG for column in contract.columns)
+        self.has_fast_path = all(column.kind in _TAG for column in contract.columns)
         self._image = pa.struct([pa.field(column.name, _attribute(column)) for column in contract.columns if column.kind in _TAG])
         self.schema = self._schema("NewImage")
 
@@ -40,49 +45,56 @@ class DynamodbForm(Form):
             ])),
         ])
 
-    def columns(self, parsed: pa.Table, records: Records, warn: Warn) -> Columns:
-        if not self._fast:
-            raise pa.ArrowInvalid("bytes and nested values are read one by one")
+    def columns(self, parsed: pa.Table, records: Records) -> Columns:
         name = parsed["eventName"].combine_chunks()
         removed = pc.fill_null(pc.equal(name, "REMOVE"), False)
-        time, _, image = parsed["dynamodb"].combine_chunks().flatten()
+        time, precision, image = parsed["dynamodb"].combine_chunks().flatten()
         if pc.any(removed).as_py():
             kept = np.flatnonzero(~removed.to_numpy(zero_copy_only=False))
             old = parse(blanked(records, kept), self._schema("OldImage"))
             image = pc.if_else(removed, old["dynamodb"].combine_chunks().flatten()[2], image)
-        fits = pc.and_(pc.is_in(name, _OPS), pc.and_(image.is_valid(), parsed["eventID"].combine_chunks().is_valid()))
+        id = parsed["eventID"].combine_chunks()
+        fits = pc.and_(pc.and_(pc.is_in(name, _OPS), time.is_valid()), pc.and_(image.is_valid(), id.is_valid()))
         values = []
         for column, attribute in zip(self.contract.columns, image.flatten(), strict=True):
             value, null = attribute.flatten()
             # An attribute of another type leaves both empty: the slow path says so.
             fits = pc.and_(fits, pc.or_(attribute.is_null(), pc.or_(value.is_valid(), null.is_valid())))
+            if column.kind in ("int", "float"):
+                fits = pc.and_(fits, pc.fill_null(pc.less_equal(pc.binary_length(value), DIGITS), True))
             values.append(_typed(column, value))
         identity = parsed["userIdentity"].combine_chunks().flatten()[1]
         expired = pc.and_(removed, pc.fill_null(pc.equal(identity, "dynamodb.amazonaws.com"), False))
         reason = pc.if_else(expired, "ttl", pc.if_else(removed, "user", pa.scalar(None, pa.string())))
-        return Columns(pc.if_else(removed, "delete", "put"), reason, _micros(time, warn),
-                       parsed["eventID"].combine_chunks(), values, pc.fill_null(pc.and_(fits, time.is_valid()), False))
+        inferred = pc.and_(precision.is_null(), pc.fill_null(pc.greater_equal(time, 10**14), False))
+        return Columns(pc.if_else(removed, "delete", "put"), reason, _micros(time), id, values, fits, {"precision_inferred": inferred})
 
     def shape(self) -> Any:
         return msgspec.defstruct("Record", [("eventID", str), ("eventName", str), ("dynamodb", dict[str, Any])])
 
     def read(self, raw: bytes, shard: int, position: int, arrived: int, warn: Warn) -> Seen:
         wire = parse_object(raw)
-        name, inner = wire.get("eventName"), wire.get("dynamodb")
-        if name not in ("INSERT", "MODIFY", "REMOVE") or not isinstance(inner, dict) or not isinstance(wire.get("eventID"), str):
+        name, inner, id = wire.get("eventName"), wire.get("dynamodb"), wire.get("eventID")
+        check_single(wire, self.schema.names)
+        if name not in ("INSERT", "MODIFY", "REMOVE") or not isinstance(inner, dict) or not isinstance(id, str):
             raise Misfit("not_a_change", "a DynamoDB change has an eventID, an eventName and dynamodb")
-        image = inner.get("OldImage" if name == "REMOVE" else "NewImage")
+        which = "OldImage" if name == "REMOVE" else "NewImage"
+        check_single(inner, ("ApproximateCreationDateTime", "ApproximateCreationDateTimePrecision", which))
+        image = inner.get(which)
         if not isinstance(image, dict):
             raise Misfit("no_image", "the change has no image: the stream's view type must be NEW_AND_OLD_IMAGES")
-        item = {column.name: untyped(image[column.name]) for column in self.contract.columns if column.name in image}
-        item = binary_by_size(inner, image, item, warn)
+        check_single(image, (column.name for column in self.contract.columns))
+        item = {column.name: _value(column, image.get(column.name)) for column in self.contract.columns}
+        item = binary_by_size(inner, item, warn)
         time = inner.get("ApproximateCreationDateTime")
         if not isinstance(time, int | Decimal) or isinstance(time, bool):
             raise Misfit("timestamp_format", "ApproximateCreationDateTime is not a number")
+        if time >= 10**14 and inner.get("ApproximateCreationDateTimePrecision") is None:
+            warn("precision_inferred")
         identity = wire.get("userIdentity")
         by_ttl = isinstance(identity, dict) and identity.get("principalId") == "dynamodb.amazonaws.com"
         reason = ("ttl" if by_ttl else "user") if name == "REMOVE" else None
-        return Seen("delete" if name == "REMOVE" else "put", reason, micros_of(time, warn), wire["eventID"], item)
+        return Seen("delete" if name == "REMOVE" else "put", reason, micros_of(time), _unbroken(id), item)
 
 
 def _attribute(column: Column) -> pa.DataType:
@@ -91,27 +103,48 @@ def _attribute(column: Column) -> pa.DataType:
 
 
 def _typed(column: Column, values: pa.Array) -> pa.Array:
-    if column.kind in ("int", "float"):
-        return values.cast(column.arrow)  # N is text
-    return from_json_type(column, values)
+    if column.kind not in ("int", "float"):
+        return from_json_type(column, values)
+    if pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py():
+        raise pa.ArrowInvalid("hexadecimal")
+    return values.cast(column.arrow)  # N is text
 
 
-def _micros(times: pa.Array, warn: Warn) -> pa.Array:
+def _micros(times: pa.Array) -> pa.Array:
     """Seconds, milliseconds or microseconds, told apart by size, as microseconds."""
-    if pc.any(pc.greater_equal(times, 10**14)).as_py():
-        warn("precision_inferred")
     factor = pc.if_else(pc.less(times, 10**11), 10**6, pc.if_else(pc.less(times, 10**14), 10**3, 1))
     return pc.multiply_checked(times, factor.cast(pa.int64()))
 
 
-def micros_of(time: int | Decimal, warn: Warn) -> int:
-    """One time as microseconds since 1970: seconds, milliseconds or microseconds, told apart by size."""
-    if time >= 10**14:
-        warn("precision_inferred")
+def micros_of(time: int | Decimal) -> int:
+    """One time as microseconds since 1970: seconds, milliseconds or microseconds, told apart by size. Raises Misfit."""
+    if not FIRST_TIME <= time <= LAST_TIME:
+        raise Misfit("timestamp_format", "ApproximateCreationDateTime is outside the years 1 to 9999")
     made = int(time * (10**6 if time < 10**11 else 10**3 if time < 10**14 else 1))
     if not FIRST_TIME <= made <= LAST_TIME:
-        raise Misfit("timestamp_format", "ApproximateCreationDateTime is past the year 9999")
+        raise Misfit("timestamp_format", "ApproximateCreationDateTime is outside the years 1 to 9999")
     return made
+
+
+def _unbroken(text: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise Misfit("invalid_unicode", "eventID has half a surrogate pair") from None
+    return text
+
+
+def _value(column: Column, attribute: Any) -> Any:
+    """What an attribute holds for a column. Raises Misfit."""
+    if attribute is None or column.kind not in _TAG:
+        return None if attribute is None else untyped(attribute)
+    tag = _TAG[column.kind]
+    check_single(attribute, (tag, "NULL"))
+    if isinstance(attribute, dict) and attribute.get(tag) is not None:
+        return untyped({tag: attribute[tag]})
+    if isinstance(attribute, dict) and attribute.get("NULL") is not None:
+        return None
+    return untyped(attribute)
 
 
 def untyped(attribute: Any) -> Any:
@@ -119,34 +152,48 @@ def untyped(attribute: Any) -> Any:
     if not isinstance(attribute, dict) or len(attribute) != 1:
         raise Misfit("attribute_format", "an attribute is one type and its value")
     ((tag, value),) = attribute.items()
+    if tag not in _UNTYPED:
+        raise Misfit("attribute_format", "an attribute is of no type that DynamoDB has")
+    kinds, read = _UNTYPED[tag]
     try:
-        return _UNTYPED[tag](value)
-    except KeyError:
-        raise Misfit("attribute_format", "an attribute is of no type that DynamoDB has") from None
-    except (TypeError, ValueError, AttributeError, InvalidOperation, binascii.Error):
-        raise Misfit("attribute_format", f"the value of an attribute of type {tag} is malformed") from None
+        if isinstance(value, kinds) and isinstance(value, bool) is (kinds is bool):
+            return read(value)
+    except ValueError:
+        pass
+    raise Misfit("attribute_format", f"the value of an attribute of type {tag} is malformed")
 
 
-def _number(text: str) -> int | Decimal:
-    number = Decimal(text)
-    if not number.is_finite():
-        raise ValueError(text)
-    digits = "".join(map(str, number.as_tuple().digits)).strip("0")
-    if len(digits) > 38:
+def _number(value: str | int | Decimal) -> int | Decimal:
+    number = number_of(value) if isinstance(value, str) else Decimal(value)
+    if significant_digits(number) > DIGITS:
         raise Misfit("number_precision", "a number has more than 38 digits, which DynamoDB cannot hold")
-    return int(number) if number == number.to_integral_value() and number.adjusted() < 38 else number
+    return int(number) if number.adjusted() < DIGITS and number == number.to_integral_value() else number
 
 
-_UNTYPED: dict[str, Any] = {
-    "S": str, "N": _number, "BOOL": bool, "NULL": lambda _: None, "B": lambda text: base64.b64decode(text, validate=True),
-    "L": lambda values: [untyped(value) for value in values],
-    "M": lambda members: {name: untyped(value) for name, value in members.items()},
-    "SS": sorted, "NS": lambda texts: sorted(map(_number, texts)),
-    "BS": lambda texts: sorted(base64.b64decode(text, validate=True) for text in texts),
+def _binary(text: Any) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _each(read: Callable[[Any], Any]) -> Callable[[list[Any]], list[Any]]:
+    return lambda values: sorted(map(read, values))
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    return value
+
+
+_UNTYPED: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "S": (str, str), "N": (str | int | Decimal, _number), "BOOL": (bool, bool), "NULL": (object, lambda _: None), "B": (str, _binary),
+    "L": (list, lambda values: [untyped(value) for value in values]),
+    "M": (dict, lambda members: {name: untyped(value) for name, value in members.items()}),
+    "SS": (list, _each(_text)), "NS": (list, _each(lambda text: _number(_text(text)))), "BS": (list, _each(lambda text: _binary(_text(text)))),
 }
+"""Attribute type to the JSON types that its value may have, and how that is read."""
 
 
-def binary_by_size(inner: dict[str, Any], image: dict[str, Any], item: dict[str, Any], warn: Warn) -> dict[str, Any]:
+def binary_by_size(inner: dict[str, Any], item: dict[str, Any], warn: Warn) -> dict[str, Any]:
     """Decode binary a second time where SizeBytes proves that the stream encoded it twice.
 
     SizeBytes is the sum over keys and images of names and values (amazon-kinesis-client#959).
@@ -154,17 +201,16 @@ def binary_by_size(inner: dict[str, Any], image: dict[str, Any], item: dict[str,
     twice = {name: again for name, value in item.items() if isinstance(value, bytes) and (again := _again(value)) is not None}
     if not twice:
         return item
-    size = inner.get("SizeBytes")
-    if not isinstance(size, int):
-        warn("binary_depth_ambiguous")
-        return item
     parts = [inner.get(part) for part in ("Keys", "NewImage", "OldImage")]
-    once = sum(_size(part) for part in parts if isinstance(part, dict))
+    try:
+        once = sum(_size(part) for part in parts if isinstance(part, dict))
+    except Misfit:
+        once = -1  # an attribute that is no column is malformed
     shrink = sum(len(item[name]) - len(again) for name, again in twice.items())
-    if size == once:
+    if inner.get("SizeBytes") == once:
         return item
-    if size == once - shrink:
-        return {**item, **twice}
+    if inner.get("SizeBytes") == once - shrink:
+        return item | twice
     warn("binary_depth_ambiguous")
     return item
 
@@ -172,7 +218,7 @@ def binary_by_size(inner: dict[str, Any], image: dict[str, Any], item: dict[str,
 def _again(value: bytes) -> bytes | None:
     try:
         return base64.b64decode(value, validate=True) if value else None
-    except binascii.Error:
+    except ValueError:
         return None
 
 
@@ -190,5 +236,5 @@ def _value_size(attribute: Any) -> int:
     if isinstance(value, bool) or value is None:
         return 1
     if isinstance(value, int | Decimal):
-        return (len("".join(map(str, Decimal(value).as_tuple().digits)).strip("0")) + 1) // 2 + 1
+        return (significant_digits(Decimal(value)) + 1) // 2 + 1
     return 3 + (len(value) if isinstance(value, list) else 0)

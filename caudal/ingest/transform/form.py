@@ -1,8 +1,9 @@
 """What a record's bytes look like, and where in them the change and its item are."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from json import JSONDecodeError, JSONDecoder
 from typing import Any
@@ -15,10 +16,8 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from caudal.contract import Column, Contract
-from caudal.ingest.transform.values import Misfit
+from caudal.ingest.transform.values import Misfit, Warn
 from caudal.records import Item, Records
-
-Warn = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -45,19 +44,25 @@ class Columns:
     """One a contract column, of the column's own type."""
     fits: pa.Array | None = None
     """False where the slow path must look; None if all fit as far as the form can tell."""
+    warnings: dict[str, pa.Array] = field(default_factory=dict)
+    """Name of what is lossy but allowed, and where it was seen."""
 
 
 class Form(ABC):
-    """A format of records. `schema` is what pyarrow reads of them; both paths must agree on every record."""
+    """A format of records. `schema` is what pyarrow reads of them; both paths must agree on every record.
+
+    What is not in the schema is not looked at: it may hold a name twice, or numbers of any size.
+    """
 
     schema: pa.Schema
+    has_fast_path = True
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
         self._check: msgspec.json.Decoder[Any] | None = None
 
     @abstractmethod
-    def columns(self, parsed: pa.Table, records: Records, warn: Warn) -> Columns:
+    def columns(self, parsed: pa.Table, records: Records) -> Columns:
         """Flatten what was parsed. Raises pa.ArrowInvalid if a value does not fit its type."""
 
     @abstractmethod
@@ -72,7 +77,7 @@ class Form(ABC):
         for index in range(len(records)):
             try:
                 check(records.raw(index))
-            except msgspec.DecodeError:
+            except (msgspec.DecodeError, RecursionError):
                 found.append(index)
         return np.array(found, np.int64)
 
@@ -127,33 +132,64 @@ def from_json_type(column: Column, values: pa.Array) -> pa.Array:
     """From `json_type` to the column's own type. Raises pa.ArrowInvalid."""
     if column.kind != "date":
         return values
-    if pc.any(pc.not_equal(pc.utf8_length(values), 10)).as_py():
+    if pc.any(pc.not_equal(pc.binary_length(values), 10)).as_py():
         raise pa.ArrowInvalid("not a date")
     return values.cast(pa.date32())
 
 
+def not_json(records: Records) -> npt.NDArray[np.int64]:
+    """Indices of records with NaN or Infinity, which pyarrow takes for numbers."""
+    data = np.frombuffer(records.data, np.uint8)
+    places = np.flatnonzero((data == ord("N")) | (data == ord("I")))
+    places = places[places < len(data) - 3]
+    places = places[(data[places + 2] == ord("N")) | (data[places + 2] == ord("f"))]
+    found = [place for place in places.tolist() if _NOT_A_NUMBER.match(records.data, place)]
+    return np.unique(np.searchsorted(records.offsets, found, side="right") - 1)
+
+
+_NOT_A_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)\s*[,\]}]")
+
+
 def parse_object(raw: bytes) -> dict[str, Any]:
-    """One JSON object, numbers exact, no key twice. Raises Misfit."""
-    try:
-        text = raw.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise Misfit("invalid_utf8", f"byte {error.start} is not UTF-8") from None
-    try:
-        value = _json.decode(text)
-    except JSONDecodeError as error:
-        raise Misfit("invalid_json", f"at character {error.pos}: {error.msg}") from None
-    except RecursionError:
-        raise Misfit("invalid_json", "nested too deeply") from None
+    """One JSON object, numbers exact. Raises Misfit."""
+    value = parse_value(raw)
     if not isinstance(value, dict):
         raise Misfit("not_an_object", "a record is one JSON object")
     return value
 
 
+def parse_value(raw: bytes) -> Any:
+    """One JSON value, numbers exact. Raises Misfit."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Misfit("invalid_utf8", f"byte {error.start} is not UTF-8") from None
+    try:
+        return _json.decode(text)
+    except JSONDecodeError as error:
+        raise Misfit("invalid_json", f"at character {error.pos}: {error.msg}") from None
+    except RecursionError:
+        raise Misfit("invalid_json", "nested too deeply") from None
+
+
+class _Doubled(dict[str, Any]):
+    """An object with a name twice."""
+
+    def __init__(self, pairs: list[tuple[str, Any]]) -> None:
+        super().__init__(pairs)
+        names = [name for name, _ in pairs]
+        self.doubled = {name for name in names if names.count(name) > 1}
+
+
+def check_single(value: Any, names: Iterable[str]) -> None:
+    """Raises Misfit if an object that was parsed has one of the names twice: which of them is meant?"""
+    if isinstance(value, _Doubled) and not value.doubled.isdisjoint(names):
+        raise Misfit("duplicate_key", "an object has the same name twice")
+
+
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
-    if len(made) != len(pairs):
-        raise Misfit("duplicate_key", "an object has the same name twice")
-    return made
+    return made if len(made) == len(pairs) else _Doubled(pairs)
 
 
 def _int(text: str) -> int | Decimal:
@@ -167,4 +203,8 @@ def _decimal(text: str) -> Decimal:
         raise Misfit("number_format", "a number is out of every range") from None
 
 
-_json = JSONDecoder(object_pairs_hook=_pairs, parse_float=_decimal, parse_int=_int)
+def _constant(text: str) -> Any:
+    raise Misfit("invalid_json", f"{text} is not JSON")
+
+
+_json = JSONDecoder(object_pairs_hook=_pairs, parse_float=_decimal, parse_int=_int, parse_constant=_constant)

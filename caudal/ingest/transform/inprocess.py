@@ -8,10 +8,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caudal.contract import SYSTEM, Contract, UserFunction
+from caudal.ingest.transform.batch import fitting_rows
 from caudal.ingest.transform.decode import Decoded, Decoder
 from caudal.ingest.transform.firehose import call_handler
+from caudal.ingest.transform.form import parse_value
 from caudal.ingest.transform.port import Transform
-from caudal.ingest.transform.values import Misfit, exact_value
+from caudal.ingest.transform.values import Misfit, exact_row
 from caudal.records import Outcome, Records, Rejected
 
 Rows = list[dict[str, Any]]
@@ -55,13 +57,16 @@ class InprocessTransform(Transform):
     def _called(self, decoded: Decoded, failures: dict[int, Misfit]) -> Iterator[tuple[dict[str, Any], Rows]]:
         assert self._function is not None
         names = [column.name for column in self._source.columns]
+        nested = [column.name for column in self._source.columns if column.kind == "json"]
         system = decoded.rows.select(SYSTEM.names).to_pylist()
         for item, place in zip(decoded.rows.select(names).to_pylist(), system, strict=True):
             try:
+                for name in nested:
+                    item[name] = parse_value(item[name].encode()) if item[name] is not None else None
                 yield place, _as_rows(self._function.function(item))
             except Misfit as misfit:
                 failures[place["_position"]] = misfit
-            except Exception as error:  # whatever the user's code raises
+            except (Exception, SystemExit) as error:  # whatever the user's code raises
                 failures[place["_position"]] = _raised(self._function, error)
 
     def _by_handler(self, decoded: Decoded, records: Records, failures: dict[int, Misfit]) -> pa.Table:
@@ -87,7 +92,7 @@ class InprocessTransform(Transform):
         def warn(name: str) -> None:
             warnings[name] += 1
 
-        return {column.name: exact_value(column, row.get(column.name), warn) for column in self._into.columns}
+        return exact_row(self._into, row, warn)
 
     def _each_batch(self, decoded: Decoded, _: Records, failures: dict[int, Misfit]) -> pa.Table:
         """Call the function with the whole table; where it raises, with halves of it, down to the rows at fault."""
@@ -97,39 +102,15 @@ class InprocessTransform(Transform):
         while waiting:
             part = waiting.pop()
             try:
-                made = self._fitting_batch(self._function.function(part), part)
-                done.append(made)
-            except Exception as error:  # whatever the user's code raises
+                made = self._function.function(part)
+                done.append(fitting_rows(made, part, self._into, failures, decoded.warnings))
+            except (Exception, SystemExit) as error:  # whatever the user's code raises
                 if len(part) == 1:
                     why = error if isinstance(error, Misfit) else _raised(self._function, error)
                     failures[part["_position"][0].as_py()] = why
                 else:
                     waiting += [part.slice(len(part) // 2), part.slice(0, len(part) // 2)]
         return pa.concat_tables(done) if done else self._into.row_schema.empty_table()
-
-    def _fitting_batch(self, made: Any, given: pa.Table) -> pa.Table:
-        """What a batch function returned, with the contract's types and the system columns. Raises Misfit."""
-        if not isinstance(made, pa.Table) or "_position" not in made.column_names:
-            raise Misfit("transform_output", "the function did not return an Arrow table with _position")
-        where = pc.index_in(made["_position"], given["_position"])
-        if where.null_count:
-            raise Misfit("transform_output", "the function returned a _position that it was not given")
-        system = given.select(SYSTEM.names).take(where)
-        columns = []
-        for column in self._into.columns:
-            if column.name not in made.column_names:
-                values = pa.nulls(len(made), column.arrow)
-            else:
-                try:
-                    values = made[column.name].cast(column.arrow)  # safe: refuses what would lose
-                except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-                    raise Misfit("wrong_type", f"{column.name} is {made[column.name].type}, not {column.sql}") from None
-            if not column.nullable and values.null_count:
-                raise Misfit("missing_required", f"{column.name} has no value")
-            if column.values and not pc.all(pc.or_(pc.is_in(values, pa.array(column.values)), pc.is_null(values))).as_py():
-                raise Misfit("not_in_enumeration", f"{column.name} is none of {'|'.join(column.values)}")
-            columns.append(values)
-        return pa.Table.from_arrays([*columns, *system.columns], schema=self._into.row_schema)
 
 
 def _as_rows(made: Any) -> Rows:
@@ -138,11 +119,11 @@ def _as_rows(made: Any) -> Rows:
     if isinstance(made, Mapping):
         return [dict(made)]
     if isinstance(made, list) and all(isinstance(row, Mapping) for row in made):
-        return made
+        return [dict(row) for row in made]
     raise Misfit("transform_output", f"the function returned a {type(made).__name__}, not a dict, a list of dicts or None")
 
 
-def _raised(function: UserFunction, error: Exception) -> Misfit:
+def _raised(function: UserFunction, error: BaseException) -> Misfit:
     # The message of the user's error may quote a person's data; its type and line do not.
     trace, line = error.__traceback__, 0
     while trace is not None:

@@ -1,6 +1,6 @@
 """caudal's own records (`caudal.ingest.changes`), and plain JSON objects."""
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 import numpy as np
@@ -8,9 +8,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caudal.contract import Contract
-from caudal.ingest.transform.form import Columns, Form, Seen, Warn, from_json_type, json_type, parse_object, row_shape
-from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Already, Misfit
-from caudal.records import Records
+from caudal.ingest.transform.form import (
+    Columns, Form, Seen, check_single, from_json_type, json_type, parse_object, row_shape,
+)
+from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Already, JsonText, Misfit, Warn
+from caudal.records import Item, Records
 
 _OPS = pa.array(["put", "delete", "event"])
 _BYTES = pa.struct([pa.field("$bytes", pa.string())])
@@ -26,7 +28,7 @@ class CaudalForm(Form):
             ("op", pa.string()), ("id", pa.string()), ("time", pa.int64()), ("why", pa.string()), ("row", self._row.type),
         ])
 
-    def columns(self, parsed: pa.Table, records: Records, warn: Warn) -> Columns:
+    def columns(self, parsed: pa.Table, records: Records) -> Columns:
         row = parsed["row"].combine_chunks()
         op, id, time = (parsed[name].combine_chunks() for name in ("op", "id", "time"))
         nested = self._row.nested(records.data, "row")
@@ -38,14 +40,28 @@ class CaudalForm(Form):
 
     def read(self, raw: bytes, shard: int, position: int, arrived: int, warn: Warn) -> Seen:
         wire = parse_object(raw)
+        check_single(wire, self.schema.names)
         if wire.get("op") == "rejected":
-            raise Already(str(wire.get("why")), str(wire.get("detail")), str(wire.get("raw")))
-        op, id, time, row = (wire.get(name) for name in ("op", "id", "time", "row"))
-        if op not in ("put", "delete", "event") or not isinstance(id, str) or type(time) is not int or not FIRST_TIME <= time <= LAST_TIME:
-            raise Misfit("not_a_change", "a record has an op, an id and a time")
+            raise _already(wire)
+        op, id, time, why, row = (wire.get(name) for name in self.schema.names)
+        if op not in ("put", "delete", "event") or not _is_text(id) or not (why is None or _is_text(why)):
+            raise Misfit("not_a_change", "a record has an op and an id")
+        if type(time) is not int or not FIRST_TIME <= time <= LAST_TIME:
+            raise Misfit("not_a_change", "a record has a time, in microseconds")
         if not isinstance(row, dict):
             raise Misfit("not_a_change", "a record has a row")
-        return Seen(op, wire.get("why"), time, id, row)
+        return Seen(op, why, time, id, self._row.item(row, raw, "row"))
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str) and not any("\ud800" <= character <= "\udfff" for character in value)
+
+
+def _already(wire: dict[str, Any]) -> Misfit:
+    why, detail, raw = (wire.get(name) for name in ("why", "detail", "raw"))
+    if not (_is_text(why) and _is_text(detail) and isinstance(raw, str)):
+        return Misfit("not_a_change", "a rejected record has why, detail and raw")
+    return Already(why, detail, raw)
 
 
 class PlainForm(Form):
@@ -57,7 +73,7 @@ class PlainForm(Form):
         self.schema = pa.schema(list(self._row.type))
         self._op = "put" if contract.key else "event"
 
-    def columns(self, parsed: pa.Table, records: Records, warn: Warn) -> Columns:
+    def columns(self, parsed: pa.Table, records: Records) -> Columns:
         n = len(records)
         values = [column.combine_chunks() for column in parsed.columns]
         places = pa.array(np.arange(records.first, records.first + n)).cast(pa.string())
@@ -71,7 +87,7 @@ class PlainForm(Form):
         return row_shape(self.contract)
 
     def read(self, raw: bytes, shard: int, position: int, arrived: int, warn: Warn) -> Seen:
-        return Seen(self._op, None, arrived, f"{shard}-{position}", parse_object(raw))
+        return Seen(self._op, None, arrived, f"{shard}-{position}", self._row.item(parse_object(raw), raw, None))
 
 
 class _Row:
@@ -105,16 +121,28 @@ class _Row:
             return {}
         try:
             rows = self._decoder(inside).decode_lines(data)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise pa.ArrowInvalid(str(error)) from None
         if inside is not None:
             rows = [row.inner for row in rows]
         return {name: pa.array([_text(getattr(row, name)) for row in rows], pa.string()) for name in self._json}
 
+    def item(self, row: dict[str, Any], raw: bytes, inside: str | None) -> Item:
+        """The row that was parsed from `raw`, with lists and objects as the text in which they came. Raises Misfit."""
+        check_single(row, (column.name for column in self.contract.columns))
+        for column in self.contract.columns:
+            if column.kind == "bytes":
+                check_single(row.get(column.name), ("$bytes",))
+        try:
+            nested = {name: texts.to_pylist() for name, texts in self.nested(raw, inside).items()}
+        except pa.ArrowInvalid:
+            return row
+        return row | {name: JsonText(text) for name, (text,) in nested.items() if text is not None}
+
     def _decoder(self, inside: str | None) -> Any:
         if inside not in self._decoders:
             row = msgspec.defstruct("Row", [(name, msgspec.Raw | None, None) for name in self._json])
-            outer = msgspec.defstruct("Record", [("inner", row)], rename={"inner": inside}) if inside else row
+            outer = msgspec.defstruct("Record", [("inner", row, row())], rename={"inner": inside}) if inside else row
             self._decoders[inside] = msgspec.json.Decoder(outer)
         return self._decoders[inside]
 

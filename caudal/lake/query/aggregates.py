@@ -26,8 +26,12 @@ def mend_aggregates(tree: Any) -> None:
 
 
 def _mended(node: Any, whole: Any) -> Any:
-    if isinstance(node, exp.CountIf) or (isinstance(node, exp.Sum | exp.ApproxQuantile) and is_integer(node.this)):
-        return cast(whole, "BIGINT") if not isinstance(node.args.get("quantile"), exp.Array) else None
+    if isinstance(node, exp.CountIf) or (isinstance(node, exp.Sum) and is_integer(node.this)):
+        return cast(whole, "BIGINT")
+    if isinstance(node, exp.ApproxQuantile):
+        several = isinstance(node.args["quantile"], exp.Array)
+        found = _instead(whole, node, call("APPROX_QUANTILE", node.this, node.args["quantile"]))
+        return cast(found, "BIGINT") if is_integer(node.this) and not several else found
     if isinstance(node, exp.Avg):
         return _mean(node, whole) if is_decimal(node.this) else None
     if isinstance(node, exp.ArgMax | exp.ArgMin):

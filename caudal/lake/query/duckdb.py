@@ -26,6 +26,9 @@ from caudal.lake.query.sqltypes import athena_type
 from caudal.lake.query.views import current
 
 _HISTORY = "_history"
+_SMALL = 1 << 16
+"""Bytes up to which a given table stays registered: to forget it costs 0.3 ms, a third of a small query."""
+
 _MACROS = (
     # n / d in whole numbers, rounded half away from zero
     "CREATE MACRO caudal_divide(n, d) AS sign(n)::HUGEINT * sign(d)::HUGEINT * ((abs(n) * 2 + abs(d)) // (abs(d) * 2))",
@@ -47,7 +50,7 @@ class DuckdbQuery(Query):
         root = files.location("x")
         self._db = _connect(settings, folder, Path(root).parent if root else None)
         self._sources = Sources(files, folder)
-        self._idle: deque[Any] = deque()
+        self._idle: deque[_Session] = deque()
         self._names: dict[str, str] = {}
         self._prepare = lru_cache(1024)(lambda sql: _prepared(sql, self.database))
         self._plan = lru_cache(1024)(_plan)
@@ -106,21 +109,39 @@ class DuckdbQuery(Query):
         return current(contract, rows, has_row_ids=snapshot.table.format == "parquet" or not snapshot.files)
 
     def _run(self, statement: Statement, plan: Plan, definitions: Mapping[str, str], given: Mapping[str, pa.Table]) -> pa.Table:
-        cursor = self._idle.pop() if self._idle else self._db.cursor()
+        session = self._idle.pop() if self._idle else _Session(self._db.cursor())
         try:
-            for name, table in given.items():
-                cursor.register(internal(name), table)
-            result = cursor.sql(plan.text(definitions)).to_arrow_table()
-            for name in given:
-                cursor.unregister(internal(name))
+            result = session.run(plan.text(definitions), given)
         except duckdb.Error as error:
-            cursor.close()
+            session.close()
             raise explained(statement, error) from None
         except BaseException:
-            cursor.close()
+            session.close()
             raise
-        self._idle.append(cursor)
+        self._idle.append(session)
         return _tidy(result, plan.names)
+
+
+class _Session:
+    """One cursor, used by one thread at a time, and the Arrow tables that it knows."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+        self._known: dict[str, pa.Table] = {}
+
+    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+        for name, table in given.items():
+            if self._known.get(name) is not table:
+                self._cursor.register(internal(name), table)
+                self._known[name] = table
+        result = self._cursor.sql(sql).to_arrow_table()
+        for name in [name for name, table in self._known.items() if table.nbytes > _SMALL]:
+            self._cursor.unregister(internal(name))
+            del self._known[name]
+        return result
+
+    def close(self) -> None:
+        self._cursor.close()
 
 
 class _Tree:

@@ -48,6 +48,8 @@ def convert(node: Any) -> Any:
     if kind in ("VARCHAR", "TEXT", "CHAR", "NCHAR") and not isinstance(value, exp.Null):
         if is_type(value, "TIMESTAMP", "TIMESTAMPTZ"):
             value = duck("STRFTIME(:x, '%Y-%m-%d %H:%M:%S.%g')", x=value)
+        if is_type(value, "JSON"):
+            value = duck("JSON_EXTRACT_STRING(:x, '$')", x=value)
         text = type(node)(this=value, to=exp.DataType.build("VARCHAR"))
         if not target.expressions:
             return text if kind != "CHAR" else duck("LEFT(:x, 1)", x=text)

@@ -55,7 +55,8 @@ def bind(statement: Statement, tree: Any, schemas: Mapping[str, Columns]) -> Any
     schema = MappingSchema(dict(schemas), dialect="athena", normalize=False)
     try:
         tree = qualify(
-            tree, schema=schema, dialect="athena", validate_qualify_columns=False, quote_identifiers=False, identify=False
+            tree, schema=schema, dialect="athena", validate_qualify_columns=False, quote_identifiers=False, identify=False,
+            expand_alias_refs=False,  # Athena knows an alias in ORDER BY only
         )
     except OptimizeError as error:
         raise _unresolved(statement, error, schemas) from None
@@ -68,6 +69,9 @@ def bind(statement: Statement, tree: Any, schemas: Mapping[str, Columns]) -> Any
 
 def _unresolved(statement: Statement, error: OptimizeError, schemas: Mapping[str, Columns]) -> QueryError:
     text = _plain(error)
+    if text.startswith("Unknown table: "):
+        name = text.removeprefix("Unknown table: ")
+        return QueryError(f"no table {name}", hint=near(name, list(schemas)), **statement.find(name))
     match = re.search(r"(?:column|join)[^:]*: *['\"]?([^'\".\s]+)|[Cc]olumn ['\"]?([^'\"\s]+?)['\"]? ", text)
     if match is None:
         return QueryError(text[:1].lower() + text[1:], hint="check the names of tables and columns")
@@ -136,7 +140,9 @@ def _aliases(scope: Any) -> set[str]:
 
 
 def _title(name: str, source: Any) -> str:
-    return source.name if isinstance(source, exp.Table) else name
+    if isinstance(source, exp.Table):
+        return str(source.name)
+    return "the subquery" if re.fullmatch(r"_\d+", name) else name
 
 
 def _no_column(statement: Statement, name: str, tables: list[str], known: list[str], where: dict[str, int]) -> QueryError:

@@ -205,6 +205,8 @@ TYPES = {
     exp.Avg: {"annotator": _mean},
     exp.Floor: {"annotator": _whole},
     exp.Ceil: {"annotator": _whole},
+    exp.JSONExtract: {"returns": exp.DType.JSON},
+    exp.ParseJSON: {"returns": exp.DType.JSON},
     exp.TimeToUnix: {"returns": exp.DType.DOUBLE},
     **{kind: {"returns": exp.DType.BIGINT} for kind in (
         exp.Year, exp.Month, exp.Day, exp.Hour, exp.Minute, exp.Second, exp.Quarter, exp.WeekOfYear, exp.DayOfMonth,
