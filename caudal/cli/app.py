@@ -36,14 +36,19 @@ PANELS = {
 def make_app() -> typer.Typer:
     """The command line, with help that is drawn on a terminal and plain in a pipe."""
     app = typer.Typer(
-        help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode="rich" if sys.stdout.isatty() else None,
+        no_args_is_help=True, add_completion=False, rich_markup_mode="rich" if sys.stdout.isatty() else None,
     )
-    app.callback()(_globals)
+    app.callback(help=unwrapped(HELP))(_globals)
     for panel, verbs in PANELS.items():
         for name, verb in verbs.items():
-            app.command(name, rich_help_panel=panel)(verb)
+            app.command(name, help=unwrapped(verb.__doc__ or ""), rich_help_panel=panel)(verb)
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Lake")
     return app
+
+
+def unwrapped(doc: str) -> str:
+    """A docstring with each paragraph on one line: whoever shows it wraps it."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in doc.split("\n\n"))
 
 
 def _show_version(wanted: bool) -> None:
@@ -60,6 +65,3 @@ def _globals(
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     context.obj = pipeline
-
-
-_globals.__doc__ = HELP

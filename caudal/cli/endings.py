@@ -50,35 +50,41 @@ def explain(error: Exception) -> tuple[int, str, str]:
     """The exit code of a failure, what went wrong, and what to do."""
     if isinstance(error, CaudalError):
         place = f"line {error.line}, column {error.column}: " if isinstance(error, QueryError) and error.line else ""
-        return WRONG_USAGE if isinstance(error, UsageError) else FAILED, f"{place}{error}", error.hint
+        return WRONG_USAGE if isinstance(error, UsageError) else FAILED, f"caudal: {place}{error}", error.hint
     if isinstance(error, TyperException):
-        return _explain_usage(error)
+        return WRONG_USAGE, *_explain_usage(error)
     if isinstance(error, OSError) and error.strerror:
-        return FAILED, f"{error.filename or 'the system'}: {error.strerror}", ""
+        return FAILED, f"caudal: {error.filename or 'the system'}: {error.strerror}", ""
     # Where it happened, not what it says: the text of a foreign error may hold a person's data.
     frames = traceback.extract_tb(error.__traceback__)
     where = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
-    return FAILED, f"{type(error).__name__}{where}", "this is a fault of caudal; CAUDAL_DEBUG=1 shows the traceback"
+    return FAILED, f"caudal: {type(error).__name__}{where}", "this is a fault of caudal; CAUDAL_DEBUG=1 shows the traceback"
 
 
-def _explain_usage(error: TyperException) -> tuple[int, str, str]:
+def _explain_usage(error: TyperException) -> tuple[str, str]:
     context: Any = getattr(error, "ctx", None)
-    called = context.command_path if context else "caudal"
+    called, see = (context.command_path, f"see {context.command_path} --help") if context else ("caudal", "see caudal --help")
     what = error.format_message().rstrip(".")
-    option = getattr(error, "option_name", "")
-    if option in GLOBAL_OPTIONS:
-        return WRONG_USAGE, f"{called}: no such option: {option}", f"write it before the verb: caudal {option} …"
+    if not what or what.startswith("Usage:"):
+        return what, ""  # nothing was asked for, and the help is the answer
     if what.startswith("No such command"):
         name = what.split("'")[1]
         near = get_close_matches(name, context.command.list_commands(context), 1)
-        return WRONG_USAGE, f"{called}: no such command: {name}", f"did you mean {near[0]}?" if near else f"see {called} --help"
-    if not what:
-        return WRONG_USAGE, "", ""  # the help itself, which is on screen
-    return WRONG_USAGE, f"{called}: {what[0].lower()}{what[1:]}", f"see {called} --help"
+        return f"{called}: no such command: {name}", f"did you mean {near[0]}?" if near else see
+    option = getattr(error, "option_name", "")
+    near = getattr(error, "possibilities", None) or []
+    if option in GLOBAL_OPTIONS:
+        see = f"write it before the verb: caudal {option} …"
+    elif near:
+        see = f"did you mean {' or '.join(near)}?"
+    return f"{called}: {what[0].lower()}{what[1:].partition(' (Possible')[0].partition('. Did you')[0]}", see
 
 
 def _complain(what: str, hint: str) -> None:
-    for line in filter(None, (what and f"caudal: {what.removeprefix('caudal ').removeprefix('caudal: ')}", hint and f"  {hint}")):
+    if what.startswith("Usage:"):
+        print(what, file=sys.stderr)
+        return
+    for line in filter(None, (what, hint and f"  {hint}")):
         print(printable(" ".join(line.split("\n"))), file=sys.stderr)
 
 

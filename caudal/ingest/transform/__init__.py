@@ -1,5 +1,9 @@
 """From record to row: by the contract alone, or through the user's function."""
 
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
 import pyarrow as pa
 
 from caudal.contract import Contract, Delivery, UserFunction
@@ -38,6 +42,33 @@ def check_delivery(source: Contract, into: Contract, delivery: Delivery) -> None
         raise ContractError(f"{where}: transform {function.name} is not a function", hint="give a function")
     if function.each == "batch":
         _check_batch(where, source, into, function)
+    if function.each == "record":
+        _check_record(where, source, into, function)
+
+
+_EXAMPLES: dict[str, Any] = {
+    "string": "", "int": 0, "decimal": Decimal(0), "float": 0.0, "bool": False, "date": date(2000, 1, 1),
+    "timestamp": datetime(2000, 1, 1, tzinfo=UTC), "bytes": b"", "json": "{}",
+}
+
+
+def _check_record(where: str, source: Contract, into: Contract, function: UserFunction) -> None:
+    """Try a record function with an item of empty values: if it answers with rows, these have the columns to come.
+
+    That it raises, or drops such an item, says nothing: it may be right about real ones.
+    """
+    item = {column.name: column.values[0] if column.values else _EXAMPLES[column.kind] for column in source.columns}
+    try:
+        made = function.function(item)
+    except Exception:  # whatever the user's code raises
+        return
+    for row in [made] if isinstance(made, dict) else made if isinstance(made, list) else []:
+        for column in into.columns:
+            if isinstance(row, dict) and column.name not in row and not column.nullable:
+                raise ContractError(
+                    f"{where}: transform {function.name} gives no column {column.name}",
+                    hint=f"add it to what {function.name} returns, or declare it {column.name}: … | None",
+                )
 
 
 def _check_batch(where: str, source: Contract, into: Contract, function: UserFunction) -> None:

@@ -1,0 +1,63 @@
+"""Rows of a query in the form that was asked for."""
+
+import sys
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+
+from caudal.cli.screen import show_table
+from caudal.lake.formats import encode
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def write_rows(rows: pa.Table, format: str, output: Path | None) -> None:
+    """Print rows, or write them to a file that is whole or not there."""
+    if format == "table" and output is None:
+        _show(rows)
+        return
+    data = _encoded(rows, format)
+    if output is None:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(data)
+        return
+    half = output.with_name(f".{output.name}.half")
+    half.write_bytes(data)
+    half.replace(output)
+
+
+def _encoded(rows: pa.Table, format: str) -> bytes | memoryview:
+    if format in ("csv", "parquet"):
+        return encode(rows, format, "")
+    lines = (_encode(row) for row in _dicts(rows))
+    if format == "jsonl":
+        return b"".join(line + b"\n" for line in lines)
+    return b"[" + b",\n ".join(lines) + b"]\n"
+
+
+def _dicts(rows: pa.Table) -> Iterator[dict[str, Any]]:
+    for batch in rows.to_batches(max_chunksize=10_000):
+        yield from batch.to_pylist()
+
+
+def _show(rows: pa.Table) -> None:
+    right = [n for n, kind in enumerate(rows.schema.types) if pa.types.is_decimal(kind) or pa.types.is_integer(kind) or
+             pa.types.is_floating(kind)]
+    columns = [[_cell(value) for value in column.to_pylist()] for column in rows.columns]
+    show_table(rows.column_names, list(zip(*columns, strict=True)), right)
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.replace(tzinfo=None).isoformat(" ")
+    if isinstance(value, list | dict | bytes):
+        return _encode(value).decode()
+    return str(value)

@@ -1,0 +1,66 @@
+"""`caudal status`: is data flowing?"""
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import typer
+
+from caudal.cli.screen import note, say, show_json, show_table
+from caudal.cli.session import Json, opened
+
+if TYPE_CHECKING:
+    from caudal.status import Status
+
+
+def status(context: typer.Context, json: Json = False) -> None:
+    """Show how each table and model is doing.
+
+    Measured from the data: lag is how long the oldest record that is not yet in the lake has been waiting. The exit code
+    is 1 if a table's lag is above endpoint.stale_seconds, or if a part of `caudal up` fails.
+
+    Example: caudal status
+    """
+    from caudal.status import read_status
+
+    with opened(context) as stages:
+        found = read_status(stages)
+    ok = not found.stale and not found.errors
+    if json:
+        show_json({"ok": ok, **_as_dict(found)})
+    else:
+        _show(found)
+    if not ok:
+        raise typer.Exit(1)
+
+
+def _as_dict(found: "Status") -> dict[str, object]:
+    import msgspec
+
+    plain: dict[str, object] = msgspec.to_builtins(found)
+    for table, shown in zip(found.tables, plain["tables"], strict=True):  # type: ignore[call-overload]
+        shown["waiting"] = table.waiting
+    return plain
+
+
+def _show(found: "Status") -> None:
+    show_table(
+        ("table", "arrived", "waiting", "quarantined", "records/s", "lag s", "newest in stream", "newest in lake"),
+        [(t.table, f"{t.arrived:,}", f"{t.waiting:,}", f"{t.quarantined:,}", f"{t.records_per_second:,.1f}",
+          f"{t.lag_seconds:,.1f}", moment(t.newest_in_stream), moment(t.newest_in_lake)) for t in found.tables],
+        right=range(1, 6),
+    )
+    for name, version in found.models.items():
+        say(f"recommender {name}: " + (f"model version {version} is live" if version else "no model yet"))
+    for part, error in found.errors.items():
+        note(f"caudal: {part}: {error}")
+    for table in found.tables:
+        if table.table in found.stale:
+            note(f"caudal: {table.table} is stale: its oldest record has waited {table.lag_seconds:,.0f} s, "
+                 f"and endpoint.stale_seconds is {found.stale_seconds:g}; is `caudal up` running?")
+
+
+def moment(microseconds: int | None) -> str:
+    """A time as text, UTC; nothing for none."""
+    if not microseconds:
+        return ""
+    return f"{datetime.fromtimestamp(microseconds / 1e6, UTC):%Y-%m-%d %H:%M:%S}"

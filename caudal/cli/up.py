@@ -1,0 +1,68 @@
+"""`caudal up`: everything that runs all the time."""
+
+import signal
+import socket
+import threading
+import time
+from urllib.parse import urlsplit
+
+import typer
+
+from caudal.cli.screen import note, say
+from caudal.cli.session import opened, pipeline_file
+from caudal.errors import ConfigError
+
+WATCH_SECONDS = 0.2
+
+
+def up(context: typer.Context) -> None:
+    """Run writer, HTTP API and scheduled training until stopped.
+
+    Whichever of them dies is started again. Ctrl-C or SIGTERM stops it, and everything that it started.
+
+    Example: caudal up
+    """
+    from caudal.supervisor import Supervisor
+
+    stop = threading.Event()
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, lambda *_: stop.set())
+    address = _check(context)
+    supervisor = Supervisor(pipeline_file(context), tell=note)
+    supervisor.start()
+    try:
+        _watch(supervisor, address, stop)
+    finally:
+        supervisor.stop()
+    say("stopped")
+
+
+def _check(context: typer.Context) -> str:
+    """Fail now, in one line, where a part would fail again and again; returns where the API will listen."""
+    with opened(context) as stages:
+        _ = stages.store, stages.stream, stages.catalog
+        address = stages.config.endpoint.url.partition("?")[0]
+    parts = urlsplit(address)
+    try:
+        socket.create_server((parts.hostname or "", parts.port or 0)).close()
+    except OSError as error:
+        raise ConfigError(f"{address}: {error.strerror}", hint="is it up already? Or choose another port in endpoint.url") from None
+    return address
+
+
+def _watch(supervisor: "Supervisor", address: str, stop: threading.Event) -> None:  # type: ignore[name-defined]  # noqa: F821
+    answers = False
+    while not stop.wait(WATCH_SECONDS):
+        supervisor.watch()
+        if not answers and _answers(address):
+            answers = True
+            say(f"the API listens at {address}, and describes itself at {address}/schema/openapi.json; Ctrl-C stops")
+
+
+def _answers(address: str) -> bool:
+    parts = urlsplit(address)
+    try:
+        socket.create_connection((parts.hostname or "", parts.port or 0), timeout=1).close()
+    except OSError:
+        return False
+    return True

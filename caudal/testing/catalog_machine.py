@@ -1,0 +1,91 @@
+"""Compares a catalog with the one in memory, call by call, over calls that Hypothesis makes up."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
+
+from caudal.contract import Column
+from caudal.errors import CaudalError
+from caudal.lake.catalog import Catalog, LakeTable, Replay, open_catalog
+from caudal.lake.catalog.memory import MemoryCatalog
+from caudal.records import Commit, DataFile, Positions
+
+_tables = st.sampled_from(["orders", "orders", "other", "missing"])
+_owners = st.sampled_from(["me", "you"])
+_positions: st.SearchStrategy[Positions] = st.dictionaries(st.integers(0, 1), st.integers(0, 3), max_size=2)
+_replays = st.lists(st.builds(Replay, st.integers(0, 1), st.integers(0, 3), st.sampled_from(["delivered", "dropped"])), max_size=2)
+_columns = st.lists(st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans()), max_size=2,
+                    unique_by=lambda column: column.name)
+
+
+def compare_with_memory(
+    fresh_url: Callable[[], str], table: LakeTable, a_commit: Callable[..., Commit], a_file: Callable[[str], DataFile]
+) -> None:
+    """Do the same to a catalog at a fresh URL and to one in memory; they must answer alike and end alike."""
+
+    class Machine(RuleBasedStateMachine):
+        def __init__(self) -> None:
+            super().__init__()
+            self.real: Catalog = open_catalog(fresh_url(), "shop")
+            self.model = MemoryCatalog()
+            for name in ("orders", "other"):
+                self.both(lambda catalog, name=name: catalog.declare(replace(table, name=name)))
+
+        def both(self, call: Callable[[Catalog], Any]) -> Any:
+            outcomes = []
+            for catalog in (self.real, self.model):
+                try:
+                    outcomes.append(call(catalog))
+                except CaudalError as error:
+                    outcomes.append(type(error))
+            assert outcomes[0] == outcomes[1]
+            return outcomes[0]
+
+        @rule(name=_tables, columns=_columns)
+        def declare(self, name: str, columns: list[Column]) -> None:
+            more = replace(table.contract, columns=(*table.contract.columns, *columns))
+            self.both(lambda catalog: catalog.declare(replace(table, name=name, contract=more)))
+
+        @rule(name=_tables, owner=_owners, seconds=st.sampled_from([0, 600]))
+        def lease(self, name: str, owner: str, seconds: float) -> None:
+            self.both(lambda catalog: catalog.lease(name, owner, seconds))
+
+        @rule(name=_tables, owner=_owners)
+        def release(self, name: str, owner: str) -> None:
+            self.both(lambda catalog: catalog.release(name, owner))
+
+        @rule(name=_tables, epoch=st.integers(0, 4), since=_positions, until=_positions, files=st.integers(0, 2))
+        def commit_anything(self, name: str, epoch: int, since: Positions, until: Positions, files: int) -> None:
+            self.both(lambda catalog: catalog.commit(name, a_commit(epoch, since, until, files, files)))
+
+        @rule(name=st.sampled_from(["orders", "other"]), more=st.integers(0, 2), again=st.booleans())
+        def commit_in_turn(self, name: str, more: int, again: bool) -> None:
+            epoch, since = self.both(lambda catalog: catalog.lease(name, "me", 0))
+            commit = a_commit(epoch, since, {0: since.get(0, 0) + more, 1: since.get(1, 0) + 1}, more, 1)
+            for _ in range(1 + again):
+                self.both(lambda catalog: catalog.commit(name, commit))
+
+        @rule(name=_tables, replays=_replays)
+        def replay(self, name: str, replays: list[Replay]) -> None:
+            self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1))
+
+        @invariant()
+        def they_hold_the_same(self) -> None:
+            self.both(lambda catalog: catalog.tables())
+            for name in ("orders", "other"):
+                self.both(lambda catalog, name=name: catalog.replayed(name))
+                self.both(lambda catalog, name=name: catalog.quarantine(name))
+                infos = self.both(lambda catalog, name=name: [info._replace(time=0) for info in catalog.commits(name)])
+                for version in (None, *range(-1, len(infos) + 2)):
+                    self.both(lambda catalog, name=name, version=version: replace(catalog.snapshot(name, version), time=0))
+
+        def teardown(self) -> None:
+            self.real.close()
+
+    run_state_machine_as_test(Machine, settings=settings(  # type: ignore[no-untyped-call]
+        max_examples=40, stateful_step_count=15, deadline=None, suppress_health_check=list(HealthCheck)
+    ))
