@@ -18,11 +18,15 @@ from caudal.errors import ConfigError
 
 
 class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[store]`: the operational tables."""
+
     url: str = "sqlite:{folder}/store.db"
     """Where items are."""
 
 
 class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[stream]`: the log of changes and events."""
+
     url: str = "sqlite:{folder}/store.db"
     """Where changes and events are; for the embedded store, its own file."""
     shards: int = 4
@@ -32,11 +36,15 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TransformConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[transform]`: from record to row."""
+
     url: str = "inprocess:"
     """Where the user's functions run."""
 
 
 class WriterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[writer]`: from stream to lake."""
+
     url: str = "inprocess:"
     """What delivers."""
     lease_seconds: float = 10.0
@@ -44,16 +52,22 @@ class WriterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FilesConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[files]`: the lake's objects."""
+
     url: str = "file:{folder}"
     """Where the lake's objects are."""
 
 
 class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[catalog]`: what the objects mean."""
+
     url: str = "sqlite:{folder}/catalog.db"
     """Where the lake's tables are described."""
 
 
 class QueryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[query]`: SQL."""
+
     url: str = "duckdb:"
     """What runs SQL."""
     memory_mb: int = 4096
@@ -63,6 +77,8 @@ class QueryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TrainerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[trainer]`: models."""
+
     url: str = "inprocess:"
     """What trains."""
     every_seconds: float = 3600.0
@@ -72,6 +88,8 @@ class TrainerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EndpointConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[endpoint]`: answers."""
+
     url: str = "http://127.0.0.1:8420"
     """Where the HTTP API listens."""
     stale_seconds: float = 60.0
@@ -79,6 +97,8 @@ class EndpointConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A pipeline's whole configuration: a section a stage."""
+
     folder: str = "caudal-data"
     """Where embedded state lies, relative to the pipeline file; `{folder}` in a URL stands for it."""
     store: StoreConfig = StoreConfig()

@@ -50,7 +50,7 @@ ttl = _Mark("ttl")
 
 
 @dataclass(frozen=True)
-class renamed:  # noqa: N801 - reads as a word in Annotated[...]
+class renamed:
     """The column was called `old` before."""
 
     old: str
@@ -225,7 +225,7 @@ def read_contract(
     columns = tuple(_column(name, column, hint) for column, hint in hints.items())
     partitions = (partition,) if isinstance(partition, Partition) else tuple(partition or ())
     if not all(isinstance(part, Partition) for part in partitions):
-        raise ContractError(f"table {name}: its partition is {partition!r}", hint="write day(\"column\"), or identity(\"column\")")
+        raise ContractError(f"table {name}: its partition is {partition!r}", hint='write day("column"), or identity("column")')
     contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions)
     _check(contract)
     return contract
@@ -292,7 +292,7 @@ def _kind(where: str, hint: Any, digits: Digits | None) -> Kind:
         return kinds[hint]
     except (KeyError, TypeError):
         raise ContractError(
-            f"{where}: {typing._type_repr(hint)} is not a column type",  # type: ignore[attr-defined]
+            f"{where}: {typing._type_repr(hint)} is not a column type",
             hint="use str, int, Decimal, float, bool, date, datetime, bytes, list, dict or Literal, each | None if it may miss",
         ) from None
 

@@ -16,7 +16,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_finish(session):
-    """What this run means to prove: of each back end its suites, when nothing of them was left out by hand."""
+    """What this run means to prove: of each back end its suites."""
     for item in session.items:
         if scheme := getattr(item.cls, "scheme", None):
             session.config.chosen.setdefault(scheme, set()).add(item.cls.__name__)
@@ -31,26 +31,23 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
-def _missing(config):
-    """Suites that were chosen, but of which nothing ran; and back ends without any suite, if all were chosen."""
+def missing(config):
+    """Required suites of which nothing ran, and required back ends that have none; nothing if tests were picked by hand."""
+    picked = any(config.getoption(option, None) for option in ("keyword", "deselect", "lf", "stepwise", "collectonly"))
+    if picked or config.getoption("markexpr") not in ("", "not slow") or any("::" in arg for arg in config.args):
+        return set()
     required = set(filter(None, config.getoption("--require").split(",")))
     only_skipped = {
         f"{scheme} ({suite})" for scheme in required & config.chosen.keys()
         for suite in config.chosen[scheme] - config.proven.get(scheme, set())
     }
-    return only_skipped | (required - config.chosen.keys() if _all_chosen(config) else set())
-
-
-def _all_chosen(config):
-    """Whether the whole of the conformance tests was asked for."""
-    if config.getoption("keyword") or config.getoption("markexpr") or config.getoption("deselect"):
-        return False
-    return any(CONFORMANCE.is_relative_to(Path(arg).absolute()) for arg in config.args)
+    whole = any(CONFORMANCE.is_relative_to(Path(arg).absolute()) for arg in config.args)
+    return only_skipped | (required - config.chosen.keys() if whole else set())
 
 
 def pytest_sessionfinish(session, exitstatus):
-    stopped = exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED) or session.shouldstop or session.shouldfail
-    if not stopped and not session.config.getoption("collectonly") and _missing(session.config):
+    finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
+    if finished and not session.shouldstop and not session.shouldfail and missing(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -58,5 +55,5 @@ def pytest_terminal_summary(terminalreporter, config):
     if config.proven:
         proven = ", ".join(f"{scheme} ({len(suites)})" for scheme, suites in sorted(config.proven.items()))
         terminalreporter.write_line(f"back ends proven in this run, and by how many suites: {proven}")
-    if config.chosen and not config.getoption("collectonly") and (missing := _missing(config)):
-        terminalreporter.write_line(f"required back ends never ran: {', '.join(sorted(missing))}", red=True)
+    if lacking := missing(config):
+        terminalreporter.write_line(f"required back ends never ran: {', '.join(sorted(lacking))}", red=True)

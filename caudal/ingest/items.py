@@ -81,6 +81,8 @@ def _exact(name: str, value: Any, depth: int = DEPTH) -> Any:
         return value
     if kind is int:
         return value if -_LARGEST < value < _LARGEST else _exact_decimal(name, Decimal(value))
+    if kind is float and 1e-100 < abs(value) < 1e15:
+        return int(value) if value.is_integer() else value
     if kind is Decimal or kind is float:
         return _exact_decimal(name, _as_decimal(value))
     if not depth:
@@ -137,7 +139,7 @@ def _restored(value: Any) -> Any:
         if len(value) == 1:
             ((key, inner),) = value.items()
             if key == "$bytes":
-                return base64.b64decode(inner)
+                return base64.b64decode(inner, validate=True)
             if key == "$dict":
                 value = inner
         return {key: _restored(element) for key, element in value.items()}

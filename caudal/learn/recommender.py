@@ -43,7 +43,7 @@ class Recommender:
 _NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}\Z")
 
 _NOT_ROW_WISE: tuple[tuple[type[exp.Expression], str], ...] = (
-    (exp.SetOperation, "UNION, INTERSECT or EXCEPT"), (exp.With, "a WITH clause"), (exp.Subquery, "a subquery"),
+    (exp.SetOperation, "UNION, INTERSECT or EXCEPT"), (exp.With, "a WITH clause"), (exp.Subquery, "a SELECT in a SELECT"),
     (exp.Join, "a join"), (exp.Lateral, "a lateral join"), (exp.Unnest, "UNNEST"), (exp.Window, "a window"),
     (exp.Qualify, "QUALIFY"), (exp.AggFunc, "an aggregate"), (exp.Group, "GROUP BY"), (exp.Having, "HAVING"),
     (exp.Distinct, "DISTINCT"), (exp.Order, "ORDER BY"), (exp.Limit, "LIMIT"), (exp.Fetch, "FETCH FIRST"),
@@ -51,7 +51,7 @@ _NOT_ROW_WISE: tuple[tuple[type[exp.Expression], str], ...] = (
     (exp.CurrentTimestamp, "the current time"), (exp.CurrentDate, "the current date"),
     (exp.CurrentTime, "the current time"), (exp.CurrentDatetime, "the current time"),
     (exp.Localtime, "the current time"), (exp.Localtimestamp, "the current time"),
-    (exp.Rand, "a random number"), (exp.Uuid, "a random number"), (exp.Select, "a second SELECT"),
+    (exp.Rand, "a random number"), (exp.Uuid, "a random number"), (exp.Select, "a SELECT in a SELECT"),
 )
 _AGGREGATES = frozenset({
     "bitwise_and_agg", "bitwise_or_agg", "checksum", "every", "geometric_mean", "histogram", "map_agg",

@@ -2,7 +2,7 @@
 
 from caudal.registry import open_backend
 from caudal.serve.answer import Recommendation
-from caudal.serve.live import RecommenderHealth, ShopHealth, TableHealth
+from caudal.serve.health import RecommenderHealth, ShopHealth, TableHealth
 from caudal.serve.port import Endpoint
 from caudal.serve.shop import Shop
 

@@ -21,7 +21,7 @@ from litestar.exceptions import HTTPException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
-from litestar.params import Parameter
+from litestar.params import FromPath, FromQuery, QueryParameter
 
 from caudal.contract import Contract
 from caudal.errors import (
@@ -40,7 +40,8 @@ from caudal.ingest.items import decode_item, encode_item
 from caudal.ingest.store import ABSENT, PRESENT, Put
 from caudal.records import Item
 from caudal.serve.answer import Recommendation
-from caudal.serve.live import LiveShop, ShopHealth
+from caudal.serve.health import ShopHealth
+from caudal.serve.live import LiveShop
 from caudal.serve.shop import Shop
 
 BODY_BYTES = 16 << 20
@@ -50,7 +51,9 @@ WRITERS = 32
 
 T = TypeVar("T")
 AnyRequest = Request[Any, Any, Any]
-Key = Annotated[list[str] | None, Parameter(query="key", description="the key's values, in the order of its columns")]
+Key = Annotated[
+    list[str] | None, QueryParameter(name="key", description="the key's values, in the order of its columns")
+]
 
 _log = logging.getLogger("caudal.serve")
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
@@ -113,12 +116,13 @@ class Api:
 
         @get("/v1/recommend/{user:str}", summary="The best items for a shopper, each with its reason")
         async def recommend(
-            user: str, n: int = 10, slot: str = "new", item: str | None = None, recommender: str | None = None
+            user: FromPath[str], n: FromQuery[int] = 10, slot: FromQuery[str] = "new",
+            item: FromQuery[str | None] = None, recommender: FromQuery[str | None] = None,
         ) -> Recommendation:
             return live.recommend(user, n, slot, item, recommender)
 
         @get("/v1/items/{table:str}", summary="One item")
-        async def get_item(table: str, key: Key = None) -> Response[bytes]:
+        async def get_item(table: FromPath[str], key: Key = None) -> Response[bytes]:
             place = _key(self._keyed(table), key)
             item = await self._off_loop(lambda: shop.store.get(table, place))
             if item is None:
@@ -126,7 +130,7 @@ class Api:
             return Response(encode_item(item), media_type="application/json")
 
         @put("/v1/items/{table:str}", summary="Write an item, replacing one of the same key", guards=[_same_origin])
-        async def put_item(table: str, request: AnyRequest) -> Written:
+        async def put_item(table: FromPath[str], request: AnyRequest) -> Written:
             """`If-None-Match: *` writes only if there is none yet, `If-Match: *` only if there is one."""
             self._keyed(table)
             item = _item(await request.body())
@@ -134,18 +138,18 @@ class Api:
             return Written(await self._off_loop(lambda: shop.store.put(table, item, expect)))
 
         @delete("/v1/items/{table:str}", summary="Remove an item", status_code=200, guards=[_same_origin])
-        async def delete_item(table: str, key: Key = None) -> Written:
+        async def delete_item(table: FromPath[str], key: Key = None) -> Written:
             place = _key(self._keyed(table), key)
             return Written(await self._off_loop(lambda: shop.store.delete(table, place)))
 
         @post("/v1/items/{table:str}/batch", summary="Write items, all or none", status_code=200, guards=[_same_origin])
-        async def put_items(table: str, request: AnyRequest) -> WrittenBatch:
+        async def put_items(table: FromPath[str], request: AnyRequest) -> WrittenBatch:
             self._keyed(table)
             writes = [Put(table, item) for item in _items(await request.body())]
             return WrittenBatch(await self._off_loop(lambda: shop.store.write(writes)))
 
         @post("/v1/events/{table:str}", summary="Append an event, or a list", status_code=200, guards=[_same_origin])
-        async def append(table: str, request: AnyRequest) -> WrittenBatch:
+        async def append(table: FromPath[str], request: AnyRequest) -> WrittenBatch:
             log = self._events(table)
             body = await request.body()
             events = _items(body) if body.lstrip()[:1] == b"[" else [_item(body)]
@@ -174,20 +178,23 @@ def _item(body: bytes) -> Item:
     """The item in a body. Raises InvalidItem if it is not a JSON object."""
     try:
         item = decode_item(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, ValueError, AttributeError):
-        item = {}
-        body = b""
-    if not body or not isinstance(item, dict):
-        raise InvalidItem("the body is not a JSON object", hint='send {"column": value, …} in UTF-8')
+    except (msgspec.DecodeError, ValueError, AttributeError, RecursionError):
+        raise _not_json("object", '{"column": value, …}') from None
+    if not isinstance(item, dict):
+        raise _not_json("object", '{"column": value, …}')
     return item
 
 
 def _items(body: bytes) -> list[Item]:
     try:
         parts = _raws.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidItem("the body is not a JSON list", hint='send [{"column": value, …}, …] in UTF-8') from None
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        raise _not_json("list", '[{"column": value, …}, …]') from None
     return [_item(bytes(part)) for part in parts]
+
+
+def _not_json(kind: str, example: str) -> InvalidItem:
+    return InvalidItem(f"the body is not a JSON {kind}", hint=f"send {example} in UTF-8")
 
 
 def _expectation(request: AnyRequest) -> Any:

@@ -1,6 +1,7 @@
 """Which items of a history speak for each item of an answer."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -66,11 +67,11 @@ class _ItemItem:
         added = shares[rows] * np.concatenate([self._values[column] for column in columns])
         owners = np.repeat(np.arange(len(targets)), [column.stop - column.start for column in columns])
         said = np.flatnonzero(added)
-        said = said[np.lexsort((rows[said], -added[said], owners[said]))]
+        said = said[np.lexsort((-added[said], owners[said]))]  # stable, and rows ascend: ties are by item
         ends = np.searchsorted(owners[said], np.arange(len(targets) + 1)).tolist()
         items, values = rows[said].tolist(), added[said].tolist()
         found = []
-        for start, end in zip(ends, ends[1:], strict=False):
+        for start, end in pairwise(ends):
             told = min(end, start + TOLD)
             parts = tuple(zip(items[start:told], values[start:told], strict=True))
             found.append(Explanation(parts, sum(values[told:end])))

@@ -30,7 +30,8 @@ class Health(NamedTuple):
     behind: int
     """Records at the source that are not applied."""
     lag_seconds: float
-    """From the newest event applied to the newest at the source; 0 when nothing is behind."""
+    """From the newest event applied to the newest at the source, and at least how long the oldest that is not applied
+    has been waiting; 0 when nothing is behind."""
     newest: int
     """Event time of the newest event applied, microseconds since 1970, UTC; 0 if there was none."""
     problem: str
@@ -75,16 +76,23 @@ class Follower:
         seen, newest = dict(self.positions), self._newest
         waiting = {shard: end.next for shard, end in ends.items() if end.next > seen.get(shard, 0)}
         behind = sum(end - seen.get(shard, 0) for shard, end in waiting.items())
-        lag = max((self._lag(shard, seen.get(shard, 0), end, newest) for shard, end in waiting.items()), default=0.0)
+        lag = self._lag({shard: (seen.get(shard, 0), end - 1) for shard, end in waiting.items()}, newest)
         return Health(self.live, behind, lag, newest, self._problem)
 
-    def _lag(self, shard: int, position: int, end: int, newest: int) -> float:
+    def _lag(self, waiting: dict[int, tuple[int, int]], newest: int) -> float:
+        """Seconds, from each shard's first and last waiting position."""
+        if not waiting:
+            return 0.0
+        first = min(self._time(shard, places[0], newest) for shard, places in waiting.items())
+        last = max(self._time(shard, places[1], newest) for shard, places in waiting.items())
+        missed = last - min(first, newest or first)
+        return max(0, missed, time.time_ns() // 1000 - first) / 1e6
+
+    def _time(self, shard: int, position: int, trimmed: int) -> int:
         try:
-            oldest = int(self._stream.read(self.name, shard, position, 1).times[0])
+            return int(self._stream.read(self.name, shard, position, 1).times[0])
         except Trimmed:
-            oldest = newest
-        last = int(self._stream.read(self.name, shard, end - 1, 1).times[0])
-        return max(0, last - min(newest or oldest, oldest)) / 1e6
+            return trimmed
 
     def _begin(self) -> None:
         start = self._load()

@@ -4,20 +4,30 @@ import ipaddress
 import socket
 import threading
 import time
-from typing import Self
+from typing import Any, Self
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caudal.errors import BackendError, ConfigError
 from caudal.serve.answer import Recommendation
 from caudal.serve.api import Api
-from caudal.serve.live import LiveShop, ShopHealth
+from caudal.serve.health import ShopHealth
+from caudal.serve.live import LiveShop
 from caudal.serve.port import Endpoint
 from caudal.serve.shop import Shop
 
 START_SECONDS = 30
 STOP_SECONDS = 3
+
+
+class _Quiet(HttpToolsProtocol):
+    """Logs no request, however logging is set up: a path may name a person."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.access_log = False
 
 
 class HttpEndpoint(Endpoint):
@@ -28,8 +38,8 @@ class HttpEndpoint(Endpoint):
         self._live = LiveShop(shop)
         self._api = Api(shop, self._live)
         config = uvicorn.Config(
-            self._api.app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=STOP_SECONDS, backlog=2048, ws="none",
+            self._api.app, http=_Quiet, ws="none", lifespan="off", log_config=None, access_log=False,
+            server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS, backlog=2048,
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
@@ -88,7 +98,8 @@ def _address(url: str) -> tuple[str, int]:
         raise ConfigError(f"{url}: the port is no number from 0 to 65535", hint=hint) from None
     if not parts.hostname or port is None or parts.path.strip("/") or parts.username:
         raise ConfigError(f"{url}: is not a host and a port", hint=hint)
-    if not _is_loopback(parts.hostname) and not _is_public(parts, url):
+    public = _is_public(parts, url)
+    if not public and not _is_loopback(parts.hostname):
         raise ConfigError(
             f"{url}: others than this machine could reach it, and it asks nobody for a password",
             hint=f"use 127.0.0.1, or, behind a proxy that does, {url.rstrip('/')}?public=yes",

@@ -4,11 +4,10 @@ import threading
 import time
 from datetime import UTC, datetime
 
-import msgspec
-
 from caudal.errors import BackendError, NotFound
 from caudal.serve.answer import Recommendation
 from caudal.serve.follower import Follower
+from caudal.serve.health import RecommenderHealth, ShopHealth, TableHealth
 from caudal.serve.recommender import LiveRecommender
 from caudal.serve.shop import Shop
 from caudal.serve.state import LiveState
@@ -17,42 +16,6 @@ REFRESH_SECONDS = 1.0
 """How often a newly promoted version is looked for."""
 GRACE_SECONDS = 0.1
 """A follower that works applies what is waiting within this time: lag is real if it outlasts it."""
-
-
-class TableHealth(msgspec.Struct, frozen=True):
-    """How far the state is behind a table, by the data."""
-
-    live: bool
-    stale: bool
-    behind: int
-    """Changes at the source that are not applied."""
-    lag_seconds: float
-    """From the newest change applied to the newest at the source."""
-    newest: datetime | None
-    """When the newest change applied happened."""
-    problem: str
-
-
-class RecommenderHealth(msgspec.Struct, frozen=True):
-    """How one recommender is."""
-
-    model: int | None
-    """The version that answers."""
-    problem: str
-    """Why the live version does not, if so."""
-    skipped: int
-    """Changes on which its queries failed."""
-    tables: dict[str, TableHealth]
-
-
-class ShopHealth(msgspec.Struct, frozen=True):
-    """Whether answers can be trusted."""
-
-    live: bool
-    """Everything that should run does."""
-    ready: bool
-    """And nothing is stale."""
-    recommenders: dict[str, RecommenderHealth]
 
 
 class LiveShop:

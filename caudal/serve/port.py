@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Self
 
 from caudal.serve.answer import Recommendation
-from caudal.serve.live import ShopHealth
+from caudal.serve.health import ShopHealth
 from caudal.serve.shop import Shop
 
 

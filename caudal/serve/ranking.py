@@ -31,6 +31,8 @@ class Live(NamedTuple):
     popularity: Floats
     term: npt.NDArray[np.float32]
     """What popularity adds to each item's score."""
+    known: npt.NDArray[np.float32]
+    """The same, of the model's items, in the model's codes."""
     front: Codes
     """Items that the model does not know: the most popular first, at most `FRONT`."""
 
@@ -55,7 +57,7 @@ class Ranking:
         self._explain: Callable[[History, Codes, int], list[Explanation]] | None = (
             None if model is None else explainer(model)
         )
-        self._live = Live(0.0, np.empty(0), np.empty(0, np.float32), np.empty(0, np.int32))
+        self._live = Live(0.0, np.empty(0), *[np.empty(0, np.float32)] * 2, np.empty(0, np.int32))
 
     def live(self) -> Live:
         """Popularity of every item that the catalogue has by now."""
@@ -65,7 +67,8 @@ class Ranking:
             term = (np.float32(1.0 if self.model is None else self.model.prior) * np.log1p(popularity)).astype(np.float32)
             known = np.zeros(items, bool)
             known[self._place] = True
-            live = self._live = Live(now + FRESH_SECONDS, popularity, term, best(term, ~known, FRONT).codes)
+            front = best(term, ~known, FRONT).codes
+            live = self._live = Live(now + FRESH_SECONDS, popularity, term, term[self._place], front)
         return live
 
     def history(self, rows: Rows) -> History:
@@ -82,9 +85,9 @@ class Ranking:
 
     def new(self, history: History, live: Live, allowed: Flags, n: int) -> Best:
         """The best by `Model.score` with live popularity; items that the model does not know count by popularity."""
-        scores = live.term[self._place]
+        scores = live.known
         if self.model is not None and len(history):
-            scores += self.model.contributions(history, self.state.now)
+            scores = scores + self.model.contributions(history, self.state.now)
         known = best(scores, allowed[self._place], n)
         others = self._others(live, allowed, n)
         codes = np.concatenate([self._place[known.codes], others])
@@ -135,10 +138,8 @@ class Ranking:
 def best(scores: Scores, allowed: Flags, n: int) -> Best:
     """The n best places that are allowed, best first, ties by place; fewer if no more are allowed."""
     keys = np.where(allowed, -scores, np.inf)
-    if n < len(keys):
-        codes = np.argpartition(keys, n)[:n] if n > 0 else np.empty(0, np.intp)
-    else:
-        codes = np.arange(len(keys))
+    n = max(0, n)
+    codes = np.argpartition(keys, n)[:n] if n < len(keys) else np.arange(len(keys))
     codes = codes[keys[codes] < np.inf]
-    codes = codes[np.lexsort((codes, keys[codes]))].astype(np.int32)
-    return Best(codes, scores[codes])
+    ranked: Codes = codes[np.lexsort((codes, keys[codes]))].astype(np.int32)
+    return Best(ranked, scores[ranked])

@@ -24,7 +24,7 @@ class Images(NamedTuple):
 class _Before(msgspec.Struct):
     id: str
     time: int
-    before: msgspec.Raw | None = None
+    before: msgspec.Raw = msgspec.Raw(b"null")  # a union with None would refuse every object
 
 
 _before = msgspec.json.Decoder(_Before)
@@ -66,6 +66,7 @@ def _replaced(records: Records) -> Records:
             wire = _before.decode(raw)
         except msgspec.DecodeError:
             continue
-        if wire.before is not None:
-            found.append(encode_put(wire.id, wire.time, bytes(wire.before), None))
+        before = bytes(wire.before)
+        if before != b"null":
+            found.append(encode_put(wire.id, wire.time, before, None))
     return Records.of(records.shard, records.first, found)

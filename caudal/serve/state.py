@@ -51,7 +51,7 @@ class LiveState:
         self.histories = Histories(Touches.of(_NOTHING), np.empty(0, np.int32))
         self._popularity = Popularity(0)
         self.now = 0
-        """Time of the newest interaction, microseconds since 1970, UTC, but never later than the clock."""
+        """Time of the newest interaction, microseconds since 1970, UTC: never later than the clock, never going back."""
         self.skipped = 0
         """Records on which the recommender's query failed."""
         table, name, images = self._source(recommender.interactions, contracts)

@@ -65,9 +65,18 @@ def a_commit(epoch: int, since: Positions, until: Positions, files: int = 1, qua
     """A commit of ten records a file, one of them dropped, and five in each file of quarantine."""
     name = "-".join(f"{shard}.{offset}" for shard, offset in sorted(until.items()))
     return Commit(
-        epoch, since, until, [a_file(f"{name}-{n}") for n in range(files)], [a_file(f"bad-{name}-{n}") for n in range(quarantine)],
-        records=10 * files + 5 * quarantine, delivered=9 * files, dropped=files, quarantined=5 * quarantine, rows=9 * files,
-        newest=1000 * sum(until.values()), dropped_by_shard={0: files},
+        epoch,
+        since,
+        until,
+        [a_file(f"{name}-{n}") for n in range(files)],
+        [a_file(f"bad-{name}-{n}") for n in range(quarantine)],
+        records=10 * files + 5 * quarantine,
+        delivered=9 * files,
+        dropped=files,
+        quarantined=5 * quarantine,
+        rows=9 * files,
+        newest=1000 * sum(until.values()),
+        dropped_by_shard={0: files},
     )
 
 
@@ -101,15 +110,23 @@ class CatalogSuite:
             snapshot = catalog.snapshot("orders", version)
             assert (snapshot.table, snapshot.version, snapshot.time, snapshot.positions) == (ORDERS, 0, 0, {})
             assert (snapshot.files, snapshot.newest) == ((), None)
-        assert catalog.commits("orders") == catalog.quarantine("orders") == []
+        assert catalog.commits("orders") == []
+        assert catalog.quarantine("orders") == []
         assert catalog.replayed("orders") == {}
 
     def test_an_unknown_table_or_version_is_not_found(self, catalog: Catalog) -> None:
         calls: list[Callable[[], Any]] = [
-            lambda: catalog.snapshot("no"), lambda: catalog.commits("no"), lambda: catalog.lease("no", "a", 1),
-            lambda: catalog.commit("no", a_commit(1, {}, {})), lambda: catalog.quarantine("no"), lambda: catalog.replayed("no"),
-            lambda: catalog.replay("no", [], [], 0), lambda: catalog.release("no", "a"),
-            lambda: catalog.snapshot("orders", 1), lambda: catalog.snapshot("orders", -1), lambda: catalog.snapshot("orders", 1 << 32),
+            lambda: catalog.snapshot("no"),
+            lambda: catalog.commits("no"),
+            lambda: catalog.lease("no", "a", 1),
+            lambda: catalog.commit("no", a_commit(1, {}, {})),
+            lambda: catalog.quarantine("no"),
+            lambda: catalog.replayed("no"),
+            lambda: catalog.replay("no", [], [], 0),
+            lambda: catalog.release("no", "a"),
+            lambda: catalog.snapshot("orders", 1),
+            lambda: catalog.snapshot("orders", -1),
+            lambda: catalog.snapshot("orders", 1 << 32),
             lambda: catalog.replay("orders", [Replay(0, 1, "delivered")], [], 0),
         ]
         for call in calls:
@@ -119,7 +136,7 @@ class CatalogSuite:
 
     def test_a_new_nullable_column_is_added_at_the_end(self, catalog: Catalog) -> None:
         coupon = Column("coupon", "string", nullable=True)
-        for columns in ((coupon, *COLUMNS), (*COLUMNS, coupon), COLUMNS[::-1] + (coupon,)):
+        for columns in ((coupon, *COLUMNS), (*COLUMNS, coupon), (*COLUMNS[::-1], coupon)):
             catalog.declare(replace(ORDERS, contract=replace(ORDERS.contract, columns=columns)))
             assert catalog.tables()["orders"].contract.columns == (*COLUMNS, coupon)
             assert catalog.snapshot("orders", 0).table.contract.columns == (*COLUMNS, coupon)
@@ -130,22 +147,38 @@ class CatalogSuite:
         catalog.declare(wanted)
         assert catalog.tables() == {"orders": wanted}
 
-    @pytest.mark.parametrize("changed,reason", [
-        (replace(ORDERS, format="csv"), "format is 'parquet', the pipeline says 'csv'"), (replace(ORDERS, source="other"), "source"),
-        (replace(ORDERS, contract=replace(ORDERS.contract, key=())), "key"),
-        (replace(ORDERS, contract=replace(ORDERS.contract, partition=())), "partition"),
-        (replace(ORDERS, contract=replace(ORDERS.contract, columns=COLUMNS[:-1])), "column note is gone"),
-        (replace(ORDERS, contract=replace(ORDERS.contract, columns=(*COLUMNS, Column("qty", "int")))), "new column qty may not be NULL"),
-        *(
-            (replace(ORDERS, contract=replace(ORDERS.contract, columns=(*COLUMNS[:n], column, *COLUMNS[n + 1:]))), f"column {column.name} is")
-            for n, column in (
-                (0, Column("order_id", "int")), (1, Column("cost", "decimal", precision=14, scale=2)),
-                (1, Column("cost", "decimal", precision=12, scale=3)), (3, Column("channel", "string", values=("web",))),
-                (4, Column("note", "string")), (0, Column("order_id", "string", nullable=True)),
-            )
-        ),
-    ], ids=str)
-    def test_any_other_difference_is_refused_with_its_reason_and_a_mend(self, catalog: Catalog, changed: LakeTable, reason: str) -> None:
+    @pytest.mark.parametrize(
+        "changed,reason",
+        [
+            (replace(ORDERS, format="csv"), "format is 'parquet', the pipeline says 'csv'"),
+            (replace(ORDERS, source="other"), "source"),
+            (replace(ORDERS, contract=replace(ORDERS.contract, key=())), "key"),
+            (replace(ORDERS, contract=replace(ORDERS.contract, partition=())), "partition"),
+            (replace(ORDERS, contract=replace(ORDERS.contract, columns=COLUMNS[:-1])), "column note is gone"),
+            (
+                replace(ORDERS, contract=replace(ORDERS.contract, columns=(*COLUMNS, Column("qty", "int")))),
+                "new column qty may not be NULL",
+            ),
+            *(
+                (
+                    replace(ORDERS, contract=replace(ORDERS.contract, columns=(*COLUMNS[:n], column, *COLUMNS[n + 1 :]))),
+                    f"column {column.name} is",
+                )
+                for n, column in (
+                    (0, Column("order_id", "int")),
+                    (1, Column("cost", "decimal", precision=14, scale=2)),
+                    (1, Column("cost", "decimal", precision=12, scale=3)),
+                    (3, Column("channel", "string", values=("web",))),
+                    (4, Column("note", "string")),
+                    (0, Column("order_id", "string", nullable=True)),
+                )
+            ),
+        ],
+        ids=str,
+    )
+    def test_any_other_difference_is_refused_with_its_reason_and_a_mend(
+        self, catalog: Catalog, changed: LakeTable, reason: str
+    ) -> None:
         with pytest.raises(ContractError, match=f"table orders: .*{reason}") as refused:
             catalog.declare(changed)
         assert refused.value.hint
@@ -158,7 +191,12 @@ class CatalogSuite:
         before = time.time_ns() // 1000
         assert catalog.commit("orders", commit) == 1
         snapshot = catalog.snapshot("orders")
-        assert (snapshot.version, snapshot.positions, snapshot.files, snapshot.newest) == (1, commit.until, tuple(commit.files), 14_000)
+        assert (snapshot.version, snapshot.positions, snapshot.files, snapshot.newest) == (
+            1,
+            commit.until,
+            tuple(commit.files),
+            14_000,
+        )
         assert before - 5_000_000 <= snapshot.time <= time.time_ns() // 1000 + 5_000_000
         assert catalog.quarantine("orders") == commit.quarantine
         assert catalog.lease("orders", "me", 60) == (lease.epoch, {0: 10, 1: 4})
@@ -179,8 +217,14 @@ class CatalogSuite:
         epoch, _ = catalog.lease("orders", "me", 60)
         catalog.commit("orders", a_commit(epoch, {0: 0, 1: 0}, {0: 5, 1: 5}))
         before = catalog.snapshot("orders")
-        for since, until in (({0: 4, 1: 5}, {0: 9, 1: 9}), ({0: 5}, {0: 9}), ({}, {0: 1, 1: 0}), ({0: 5, 1: 5, 2: 1}, {0: 6, 1: 5, 2: 2}),
-                             ({0: 5, 1: 5}, {0: 4, 1: 9}), ({0: 5, 1: 5}, {0: 9})):
+        for since, until in (
+            ({0: 4, 1: 5}, {0: 9, 1: 9}),
+            ({0: 5}, {0: 9}),
+            ({}, {0: 1, 1: 0}),
+            ({0: 5, 1: 5, 2: 1}, {0: 6, 1: 5, 2: 2}),
+            ({0: 5, 1: 5}, {0: 4, 1: 9}),
+            ({0: 5, 1: 5}, {0: 9}),
+        ):
             with pytest.raises(Conflict) as conflict:
                 catalog.commit("orders", a_commit(epoch, since, until, quarantine=1))
             assert conflict.value.retry
@@ -246,7 +290,11 @@ class CatalogSuite:
         catalog.commit("orders", a_commit(epoch, {}, {0: 9}, quarantine=1))
         catalog.replay("orders", [Replay(0, 4, "delivered")], [a_file("once")], 1)
         before = catalog.snapshot("orders")
-        for replays in ([Replay(0, 4, "dropped")], [Replay(0, 5, "delivered"), Replay(0, 4, "delivered")], [Replay(0, 6, "dropped")] * 2):
+        for replays in (
+            [Replay(0, 4, "dropped")],
+            [Replay(0, 5, "delivered"), Replay(0, 4, "delivered")],
+            [Replay(0, 6, "dropped")] * 2,
+        ):
             with pytest.raises(Conflict):
                 catalog.replay("orders", replays, [a_file("twice")], 1)
         assert catalog.snapshot("orders") == before

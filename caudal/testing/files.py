@@ -41,8 +41,36 @@ for n in count():
 """
 
 ESCAPES = [
-    "", "/", "/a", "a/", "a//b", "..", "../a", "a/../b", "a/..", ".", "./a", "a/./b", ".a", "a/.b", ".half/a", "_a", "a/_b", "a\\b",
-    "a\0", "a\n", "a b", "a:b", "~/a", "a?b", "a#b", "a*", "ä", "a" * 256, "/".join(["a" * 100] * 11), "\ud800",
+    "",
+    "/",
+    "/a",
+    "a/",
+    "a//b",
+    "..",
+    "../a",
+    "a/../b",
+    "a/..",
+    ".",
+    "./a",
+    "a/./b",
+    ".a",
+    "a/.b",
+    ".half/a",
+    "_a",
+    "a/_b",
+    "a\\b",
+    "a\0",
+    "a\n",
+    "a b",
+    "a:b",
+    "~/a",
+    "a?b",
+    "a#b",
+    "a*",
+    "ä",
+    "a" * 256,
+    "/".join(["a" * 100] * 11),
+    "\ud800",
 ]
 """G08, G10: what no object may be called."""
 
@@ -231,6 +259,6 @@ class FilesSuite:
             def they_hold_the_same(self) -> None:
                 self.both(lambda files: {info: files.get(info.path) for info in files.list()})
 
-        run_state_machine_as_test(Machine, settings=settings(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(Machine, settings=settings(
             max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=[*HealthCheck]
         ))

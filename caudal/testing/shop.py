@@ -1,6 +1,7 @@
 """A small shop to test trainers and endpoints on: products, sales, views, one recommender."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -86,9 +87,12 @@ def sale(customer: str, product: str, *, day: float = 0, line: int = 0, quantity
 
 
 def some_sales(customers: int = 30, days: int = 60) -> list[Item]:
-    """Two kinds of customers, who buy from products a0…a7 and b0…b7: enough to learn from."""
+    """Two kinds of customers, who buy from products a0…a7 and b0…b7, and in the end something new."""
     return [
-        sale(f"c{customer}", f"{'ab'[customer % 2]}{(customer // 2 + step * step) % 8}", day=(step * days) / 12 + customer % 5)
+        sale(
+            f"c{customer}", f"{'ab'[customer % 2]}{(customer // 2 + (step % 3 if step < 11 else 3)) % 8}",
+            day=step * days / 11 - customer / 100 + 1,
+        )
         for customer in range(customers) for step in range(12)
     ]
 
@@ -104,3 +108,11 @@ def deliver(stages: Stages, names: Iterable[str] = ("product", "sale")) -> None:
         writer = stages.writer(name)
         writer.flush()
         writer.close()
+
+
+def eventually(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until `true()` is; AssertionError if it is not within so many seconds."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"not within {seconds} s"
+        time.sleep(0.001)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 from hypothesis import HealthCheck, settings
@@ -17,7 +18,9 @@ from caudal.ingest.stream import Stream, open_stream
 
 KEYS = {"t": ("a",), "u": ("a", "b")}
 _parts = st.sampled_from(["", "x", "x\x00", "xy", 0, -1, 10, Decimal("0.5"), b"", b"\xff"])
-_values = st.none() | st.booleans() | st.integers(-9, 9) | st.decimals(-9, 9, places=2) | st.text(max_size=3) | st.binary(max_size=3)
+_values = (
+    st.none() | st.booleans() | st.integers(-9, 9) | st.decimals(-9, 9, places=2) | st.text(max_size=3) | st.binary(max_size=3)
+)
 _attributes = st.dictionaries(st.sampled_from("nmk"), _values | st.lists(_values, max_size=2), max_size=3)
 _expects: st.SearchStrategy[Any] = st.sampled_from([None, None, None, ABSENT, PRESENT]) | _attributes.map(
     lambda given: {**given, "k": ABSENT} if len(given) > 2 else given
@@ -71,7 +74,7 @@ def compare_with_memory(fresh_url: Callable[[], str], examples: int = 60) -> Non
 
         @rule(writes=st.lists(_writes(), min_size=1, max_size=4))
         def write(self, writes: list[Write]) -> None:
-            real, model = (_outcome(lambda store=store: store.write(writes)) for store in (self.real, self.model))
+            real, model = (_outcome(partial(store.write, writes)) for store in (self.real, self.model))
             if isinstance(real, list):
                 assert [id is None for id in real] == [id is None for id in model]
             else:
@@ -83,8 +86,13 @@ def compare_with_memory(fresh_url: Callable[[], str], examples: int = 60) -> Non
             assert self.real.get("u", [a, b]) == self.model.get("u", [a, b])
 
         @rule(
-            table=st.sampled_from(list(KEYS)), prefix=st.lists(_parts, max_size=2), low=st.none() | _parts, high=st.none() | _parts,
-            limit=st.integers(1, 3), after=st.none() | st.lists(_parts, min_size=1, max_size=2), reverse=st.booleans(),
+            table=st.sampled_from(list(KEYS)),
+            prefix=st.lists(_parts, max_size=2),
+            low=st.none() | _parts,
+            high=st.none() | _parts,
+            limit=st.integers(1, 3),
+            after=st.none() | st.lists(_parts, min_size=1, max_size=2),
+            reverse=st.booleans(),
         )
         def query(self, table: str, **how: Any) -> None:
             assert _outcome(lambda: self.real.query(table, **how)) == _outcome(lambda: self.model.query(table, **how))
@@ -99,6 +107,6 @@ def compare_with_memory(fresh_url: Callable[[], str], examples: int = 60) -> Non
             self.stream.close()
             self.real.close()
 
-    run_state_machine_as_test(Machine, settings=settings(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(Machine, settings=settings(
         max_examples=examples, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
     ))

@@ -15,7 +15,7 @@ import pyarrow.csv as pacsv
 from caudal.contract import Column, Contract
 from caudal.errors import UsageError
 from caudal.ingest.importer.port import BadLine, Block
-from caudal.ingest.transform.firehose import from_text
+from caudal.ingest.transform.text import from_text
 from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.records import Item
 

@@ -9,7 +9,19 @@ from caudal.errors import ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item, encode_key
 from caudal.ingest.store.port import (
-    Delete, Key, Page, Put, Store, Update, Write, check_columns, check_expected, check_key, key_of, key_range, updated,
+    Delete,
+    Key,
+    Page,
+    Put,
+    Store,
+    Update,
+    Write,
+    check_columns,
+    check_expected,
+    check_key,
+    key_of,
+    key_range,
+    updated,
 )
 from caudal.ingest.stream.memory import MemoryStream
 from caudal.records import Item

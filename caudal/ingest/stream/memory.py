@@ -84,8 +84,10 @@ class MemoryStream(Stream):
         shards = {number: self._shard(name, number) for number in before}
         with self._news:
             for number, shard in shards.items():
-                whole = [end for end in shard.chunks[:-1] if end <= before[number]]
-                shard.oldest = max(shard.oldest, *whole, 0)
+                for end in shard.chunks[:-1]:
+                    if end > before[number] or (older_than is not None and shard.times[end - 1] >= older_than):
+                        break
+                    shard.oldest = max(shard.oldest, end)
 
     def close(self) -> None:
         pass

@@ -102,6 +102,6 @@ class SupportsRetention(Protocol):
     def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
         """Drop what lies wholly below the positions in `before` and was appended before `older_than`.
 
-        `older_than` is in microseconds since 1970; None for any age. Drops what was appended together or none of it,
-        and never the newest of a shard.
+        `older_than` is in microseconds since 1970; None for any age. Drops whole chunks (what was appended together,
+        if it is not large), and never the newest of a shard.
         """

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import apsw
+
 from caudal.errors import ConfigError
 from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
@@ -40,9 +42,12 @@ class SqliteStream(Stream):
         if not records:
             return
         now = time.time_ns() // 1000
-        self._db.transact(
-            lambda db: [chunks.append(db, where, shard, run, now) for shard, run in by_shard.items()]
-        )
+
+        def work(db: apsw.Connection) -> None:
+            for shard, run in by_shard.items():
+                chunks.append(db, where, shard, run, now)
+
+        self._db.transact(work)
 
     def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
         where = self._place(name)
@@ -75,7 +80,12 @@ class SqliteStream(Stream):
         where = self._place(name)
         for shard in before:
             check_shard(name, shard, where.shards)
-        self._db.transact(lambda db: [chunks.trim(db, where, shard, offset, older_than) for shard, offset in before.items()])
+
+        def work(db: apsw.Connection) -> None:
+            for shard, offset in before.items():
+                chunks.trim(db, where, shard, offset, older_than)
+
+        self._db.transact(work)
 
     def close(self) -> None:
         self._db.close(self)

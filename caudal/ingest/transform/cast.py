@@ -1,6 +1,7 @@
 """Arrow columns of other people as a contract's own, where nothing is lost and nothing guessed."""
 
-from typing import TypeAlias
+from decimal import Decimal
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -10,7 +11,7 @@ from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME
 
 _FIRST_DAY, _LAST_DAY = FIRST_TIME // 86_400_000_000, LAST_TIME // 86_400_000_000
 
-Values: TypeAlias = "pa.Array | pa.ChunkedArray"
+Values: TypeAlias = pa.Array | pa.ChunkedArray
 
 
 def exact_cast(column: Column, values: Values) -> Values:
@@ -57,6 +58,9 @@ def fitting(column: Column, values: Values) -> Values | None:
         fits = both(fits, _between(values.cast(pa.int64()), FIRST_TIME, LAST_TIME))
     elif column.kind == "date":
         fits = both(fits, _between(values.cast(pa.int32()), _FIRST_DAY, _LAST_DAY))
+    elif column.kind == "decimal":  # readers of JSON do not look at the precision
+        low, high = (pa.scalar(Decimal((sign, (9,) * column.precision, -column.scale)), column.arrow) for sign in (1, 0))
+        fits = both(fits, _between(values, low, high))
     return fits
 
 
@@ -72,8 +76,12 @@ def both(fits: Values | None, more: Values | None) -> Values | None:
     return pc.and_(fits, more)
 
 
-def _between(values: Values, low: int, high: int) -> Values | None:
+def _between(values: Values, low: Any, high: Any) -> Values | None:
     limits = pc.min_max(values)
-    if not limits["min"].is_valid or low <= limits["min"].as_py() <= limits["max"].as_py() <= high:
+    if _inside(limits["min"], low, high) and _inside(limits["max"], low, high):
         return None
     return pc.fill_null(pc.and_(pc.greater_equal(values, low), pc.less_equal(values, high)), True)
+
+
+def _inside(value: pa.Scalar, low: Any, high: Any) -> bool:
+    return pc.and_(pc.greater_equal(value, low), pc.less_equal(value, high)).as_py() is not False

@@ -94,7 +94,9 @@ class Decoder:
             return None
         misfits = np.union1d(np.union1d(suspects, not_json(records)), self._misfits(columns)).astype(np.int64)
         fits = ~_mask(len(records), misfits)
-        seen = Counter({name: int((where.to_numpy(zero_copy_only=False) & fits).sum()) for name, where in columns.warnings.items()})
+        seen = Counter({
+            name: int((where.to_numpy(zero_copy_only=False) & fits).sum()) for name, where in columns.warnings.items()
+        })
         return _Read(self._table(columns, records), misfits, +seen)
 
     def _table(self, columns: Columns, records: Records) -> pa.Table:

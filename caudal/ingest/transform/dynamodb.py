@@ -12,7 +12,15 @@ import pyarrow.compute as pc
 
 from caudal.contract import Column, Contract
 from caudal.ingest.transform.form import (
-    Columns, Form, Seen, blanked, check_single, from_json_type, json_type, parse, parse_object,
+    Columns,
+    Form,
+    Seen,
+    blanked,
+    check_single,
+    from_json_type,
+    json_type,
+    parse,
+    parse_object,
 )
 from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit, Warn, number_of, significant_digits
 from caudal.records import Records
@@ -67,7 +75,8 @@ class DynamodbForm(Form):
         expired = pc.and_(removed, pc.fill_null(pc.equal(identity, "dynamodb.amazonaws.com"), False))
         reason = pc.if_else(expired, "ttl", pc.if_else(removed, "user", pa.scalar(None, pa.string())))
         inferred = pc.and_(precision.is_null(), pc.fill_null(pc.greater_equal(time, 10**14), False))
-        return Columns(pc.if_else(removed, "delete", "put"), reason, _micros(time), id, values, fits, {"precision_inferred": inferred})
+        op = pc.if_else(removed, "delete", "put")
+        return Columns(op, reason, _micros(time), id, values, fits, {"precision_inferred": inferred})
 
     def shape(self) -> Any:
         return msgspec.defstruct("Record", [("eventID", str), ("eventName", str), ("dynamodb", dict[str, Any])])
@@ -185,10 +194,12 @@ def _text(value: Any) -> str:
 
 
 _UNTYPED: dict[str, tuple[Any, Callable[[Any], Any]]] = {
-    "S": (str, str), "N": (str | int | Decimal, _number), "BOOL": (bool, bool), "NULL": (object, lambda _: None), "B": (str, _binary),
+    "S": (str, str), "N": (str | int | Decimal, _number), "BOOL": (bool, bool), "B": (str, _binary),
+    "NULL": (bool, lambda _: None),
     "L": (list, lambda values: [untyped(value) for value in values]),
     "M": (dict, lambda members: {name: untyped(value) for name, value in members.items()}),
-    "SS": (list, _each(_text)), "NS": (list, _each(lambda text: _number(_text(text)))), "BS": (list, _each(lambda text: _binary(_text(text)))),
+    "SS": (list, _each(_text)), "NS": (list, _each(lambda text: _number(_text(text)))),
+    "BS": (list, _each(lambda text: _binary(_text(text)))),
 }
 """Attribute type to the JSON types that its value may have, and how that is read."""
 

@@ -17,7 +17,7 @@ from caudal.contract import SYSTEM, Contract
 from caudal.ingest.transform.form import parse_object
 from caudal.ingest.transform.text import rows_of_csv
 from caudal.ingest.transform.values import Misfit
-from caudal.lake.formats import time_text
+from caudal.lake.formats.csv import time_text
 
 BATCH_BYTES = 3 << 20
 """Bytes of data that one invocation is given: Firehose's default buffer."""
@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 
 def call_handler(
-    handler: Callable[[dict[str, Any], Any], Any], rows: pa.Table, into: Contract, source: Contract, failures: dict[int, Misfit]
+    handler: Callable[[dict[str, Any], Any], Any], rows: pa.Table, source: Contract, into: Contract, failures: dict[int, Misfit]
 ) -> Iterator[tuple[dict[str, Any], Rows]]:
     """Yield each record's system columns and the untyped rows that the handler made of it; failures go to `failures`."""
     places = rows.select(SYSTEM.names).to_pylist()

@@ -77,7 +77,7 @@ class Form(ABC):
         for index in range(len(records)):
             try:
                 check(records.raw(index))
-            except (msgspec.DecodeError, RecursionError):
+            except UNREADABLE:
                 found.append(index)
         return np.array(found, np.int64)
 
@@ -85,6 +85,9 @@ class Form(ABC):
     def read(self, raw: bytes, shard: int, position: int, arrived: int, warn: Warn) -> Seen:
         """Read one record. Raises Misfit."""
 
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that it cannot read."""
 
 BLOCK = 1 << 20
 """Bytes that one of pyarrow's threads parses at a time."""

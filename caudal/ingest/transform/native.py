@@ -9,7 +9,15 @@ import pyarrow.compute as pc
 
 from caudal.contract import Contract
 from caudal.ingest.transform.form import (
-    Columns, Form, Seen, check_single, from_json_type, json_type, parse_object, row_shape,
+    UNREADABLE,
+    Columns,
+    Form,
+    Seen,
+    check_single,
+    from_json_type,
+    json_type,
+    parse_object,
+    row_shape,
 )
 from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Already, JsonText, Misfit, Warn
 from caudal.records import Item, Records
@@ -121,7 +129,7 @@ class _Row:
             return {}
         try:
             rows = self._decoder(inside).decode_lines(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             raise pa.ArrowInvalid(str(error)) from None
         if inside is not None:
             rows = [row.inner for row in rows]
@@ -141,15 +149,13 @@ class _Row:
 
     def _decoder(self, inside: str | None) -> Any:
         if inside not in self._decoders:
-            row = msgspec.defstruct("Row", [(name, msgspec.Raw | None, None) for name in self._json])
+            row = msgspec.defstruct("Row", [(name, msgspec.Raw, msgspec.Raw(b"null")) for name in self._json], frozen=True)
             outer = msgspec.defstruct("Record", [("inner", row, row())], rename={"inner": inside}) if inside else row
             self._decoders[inside] = msgspec.json.Decoder(outer)
         return self._decoders[inside]
 
 
-def _text(raw: msgspec.Raw | None) -> str | None:
-    if raw is None:
-        return None
+def _text(raw: msgspec.Raw) -> str | None:
     text = bytes(raw).decode()
     if text == "null":
         return None

@@ -1,9 +1,9 @@
 """Fields of CSV as the values that a contract's columns are read from."""
 
-import csv
-import io
-import re
 from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pacsv
 
 from caudal.contract import Contract
 from caudal.ingest.transform.form import parse_value
@@ -38,15 +38,33 @@ def rows_of_csv(data: bytes, into: Contract) -> list[Item]:
         text = data.decode()
     except UnicodeDecodeError:
         raise Misfit("invalid_utf8", "data is not UTF-8") from None
+    lines = _quoted(data, into) if '"' in text else [
+        [field or None for field in line.removesuffix("\r").split(",")] for line in text.split("\n") if line.strip("\r")
+    ]
     rows = []
-    try:
-        for line in csv.reader(io.StringIO(_marked(text), newline=""), strict=True):
-            if len(line) != len(into.columns):
-                raise Misfit("csv_fields", f"a CSV line has not the {len(into.columns)} fields of {into.name}")
-            rows.append({
-                column.name: from_text(column.kind, None if field == "" else field.removeprefix(_QUOTED))
-                for column, field in zip(into.columns, line, strict=True)
-            })
-    except csv.Error:
-        raise Misfit("csv_format", "a CSV line has a quote out of place") from None
+    for line in lines:
+        if len(line) != len(into.columns):
+            raise _wrong_number(into)
+        rows.append({column.name: from_text(column.kind, field) for column, field in zip(into.columns, line, strict=True)})
     return rows
+
+
+def _quoted(data: bytes, into: Contract) -> list[tuple[str | None, ...]]:
+    names = [column.name for column in into.columns]
+    try:
+        table = pacsv.read_csv(
+            pa.BufferReader(data),
+            read_options=pacsv.ReadOptions(column_names=names, use_threads=False, block_size=len(data) + 1),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True),
+            convert_options=pacsv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""], strings_can_be_null=True, quoted_strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowInvalid:
+        raise _wrong_number(into) from None
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def _wrong_number(into: Contract) -> Misfit:
+    return Misfit("csv_fields", f"a CSV line has not the {len(into.columns)} fields of {into.name}")

@@ -6,7 +6,7 @@ from caudal.ingest.stream import Stream
 from caudal.ingest.writer.port import Writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
-from caudal.registry import open_backend
+from caudal.registry import find_backend
 
 __all__ = ["BACKENDS", "Writer", "open_writer"]
 
@@ -18,6 +18,5 @@ def open_writer(
     stream: Stream, files: Files, catalog: Catalog,
 ) -> Writer:
     """Open the writer of one delivery: the one that the configuration names."""
-    return open_backend(  # type: ignore[type-abstract]
-        Writer, BACKENDS, config.url("writer"), config, database, source, delivery, table, stream, files, catalog
-    )
+    backend = find_backend(Writer, BACKENDS, config.url("writer"))  # type: ignore[type-abstract]
+    return backend.open(config.url("writer"), config, database, source, delivery, table, stream, files, catalog)

@@ -1,25 +1,24 @@
 """The embedded writer: one thread a delivery, whole batches in Arrow from the stream to the committed file."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from typing import Self
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from caudal.config import Config
 from caudal.contract import Contract, Delivery, UserFunction
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
-from caudal.ingest.writer.layout import data_folder, new_name, quarantine_folder, split
+from caudal.ingest.writer.layout import new_name, quarantine_folder
+from caudal.ingest.writer.objects import newest, put_object, put_rows
 from caudal.ingest.writer.port import Writer
 from caudal.ingest.writer.quarantine import to_table
 from caudal.lake.catalog import Catalog, LakeTable, SupportsFlush
 from caudal.lake.catalog.owner import new_owner
 from caudal.lake.files import Files
-from caudal.lake.formats import encode, suffix
-from caudal.records import Commit, DataFile, Outcome, Positions, Records
+from caudal.lake.formats import encode
+from caudal.records import Commit, Outcome, Positions, Records
 
 POLL_SECONDS = 0.05
 """How often a batch that is neither full nor old is looked at again."""
@@ -44,6 +43,7 @@ class InprocessWriter(Writer):
         self._epoch = 0
         self._positions: Positions | None = None  # None: ask the catalog
         self._renew_at = 0.0
+        self._may_hold = False  # also when the catalog's answer was lost
         self._flushes = 0
         self._record_bytes = 300.0  # seen so far, on average: turns a count into an estimate of bytes
 
@@ -78,13 +78,15 @@ class InprocessWriter(Writer):
         return total
 
     def close(self) -> None:
-        if self._positions is not None:
-            self._positions = None
+        self._positions = None
+        if self._may_hold:
             self._catalog.release(self._table.name, self._owner)
+            self._may_hold = False
 
     def _hold(self) -> Positions:
         """Take or renew the lease; the positions to read on from."""
         if self._positions is None or time.monotonic() >= self._renew_at:
+            self._may_hold = True
             lease = self._catalog.lease(self._table.name, self._owner, self._lease_seconds)
             start = dict.fromkeys(self._stream.ends(self._table.source), 0)
             self._epoch, self._positions = lease.epoch, {**start, **lease.positions}
@@ -152,29 +154,8 @@ class InprocessWriter(Writer):
         self._catalog.commit(self._table.name, Commit(
             epoch=self._epoch, since=since, until=until,
             files=put_rows(self._files, self._database, self._table, self._epoch, rows), quarantine=quarantine,
-            records=records, delivered=sum(o.delivered for o in outcomes.values()), dropped=sum(o.dropped for o in outcomes.values()),
-            quarantined=len(rejected), rows=len(rows), newest=newest(rows),
+            records=records, delivered=sum(o.delivered for o in outcomes.values()),
+            dropped=sum(o.dropped for o in outcomes.values()), quarantined=len(rejected), rows=len(rows), newest=newest(rows),
             dropped_by_shard={shard: o.dropped for shard, o in outcomes.items() if o.dropped},
         ))
         self._positions = until
-
-
-def put_rows(files: Files, database: str, table: LakeTable, epoch: int, rows: pa.Table) -> list[DataFile]:
-    """Write rows as objects of a table, one a partition; they are not visible until committed."""
-    made = []
-    for folder, part in split(rows, table.contract) if len(rows) else ():
-        path = f"{data_folder(database, table.name, folder)}/{new_name(epoch, suffix(table.format, table.compression))}"
-        made.append(put_object(files, path, folder, encode(part, table.format, table.compression), len(part)))
-    return made
-
-
-def put_object(files: Files, path: str, folder: tuple[tuple[str, str], ...], data: memoryview, rows: int) -> DataFile:
-    """Write one object, and describe it."""
-    files.put(path, data)
-    return DataFile(path, folder, rows, len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
-
-
-def newest(rows: pa.Table) -> int | None:
-    """The latest event time, microseconds since 1970, UTC."""
-    value: int | None = pc.max(rows["_event_time"].cast(pa.int64())).as_py()
-    return value

@@ -1,5 +1,6 @@
 """Where rows go: folders by partition, and names that no other writer uses."""
 
+import hashlib
 import os
 from collections.abc import Iterator
 
@@ -15,6 +16,10 @@ Folder = tuple[tuple[str, str], ...]
 
 _LENGTH = {"year": 4, "month": 7, "day": 10, "hour": 13}
 """Characters of `2026-01-02T03` that name a unit."""
+
+
+LONGEST = 120
+"""Characters of a partition value in a folder's name: the name may have 255 with its key."""
 
 
 def split(rows: pa.Table, contract: Contract) -> Iterator[tuple[Folder, pa.Table]]:
@@ -38,7 +43,10 @@ def _codes(rows: pa.Table, partitions: tuple[Partition, ...]) -> tuple[np.ndarra
     joined = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, "\x00")
     encoded = joined.combine_chunks().dictionary_encode() if isinstance(joined, pa.ChunkedArray) else joined.dictionary_encode()
     folders = [
-        tuple((partition.folder, folder_value(part)) for partition, part in zip(partitions, value.split("\x00"), strict=True))
+        tuple(
+            (partition.folder, _short(folder_value(part)))
+            for partition, part in zip(partitions, value.split("\x00"), strict=True)
+        )
         for value in encoded.dictionary.to_pylist()
     ]
     return encoded.indices.to_numpy(), folders
@@ -51,6 +59,13 @@ def _text(values: pa.ChunkedArray, partition: Partition) -> pa.ChunkedArray:
         values = values.cast(pa.timestamp("us"))
     text = pc.utf8_slice_codeunits(values.cast(pa.string()), 0, _LENGTH[partition.unit])
     return pc.replace_substring(text, " ", "-")
+
+
+def _short(value: str) -> str:
+    """A value that file systems take as a name: what is too long is cut, and told apart by a digest."""
+    if len(value) <= LONGEST:
+        return value
+    return f"{value[:LONGEST]}~{hashlib.blake2b(value.encode(), digest_size=8).hexdigest()}"
 
 
 def new_name(epoch: int, suffix: str) -> str:

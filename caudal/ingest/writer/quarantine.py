@@ -1,6 +1,5 @@
 """Records that could not become rows, kept whole: raw bytes, reason, position and arrival time."""
 
-import io
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +22,7 @@ def to_table(rejected: list[Rejected]) -> pa.Table:
 
 def from_bytes(data: bytes) -> list[Rejected]:
     """Rejected records of one quarantine object."""
-    table = pq.read_table(io.BytesIO(data), schema=SCHEMA)
+    # In this thread alone: one of Arrow's that lets go of Python's bytes while Python ends would abort the process.
+    table = pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(use_threads=False)
     arrived = table["arrived"].cast(pa.int64())
     return [Rejected(*row) for row in zip(*(c.to_pylist() for c in table.set_column(2, "arrived", arrived).columns), strict=True)]

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from caudal.errors import Conflict
 from caudal.ingest.transform import Transform
-from caudal.ingest.writer.inprocess import put_rows
+from caudal.ingest.writer.objects import put_rows
 from caudal.ingest.writer.quarantine import from_bytes
 from caudal.lake.catalog import Catalog, LakeTable, Replay
 from caudal.lake.files import Files

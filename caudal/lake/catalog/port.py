@@ -203,7 +203,9 @@ def check_commit(table: str, epoch: int, positions: Positions, last: CommitInfo 
     if last is not None and (last.since, last.until) == (commit.since, commit.until):
         return True
     if any(commit.until.get(shard, 0) < offset for shard, offset in commit.since.items()):
-        raise Conflict(f"table {table}: a commit goes back from {commit.since} to {commit.until}", hint="read the positions again")
+        raise Conflict(
+            f"table {table}: a commit goes back from {commit.since} to {commit.until}", hint="read the positions again"
+        )
     if {k: v for k, v in commit.since.items() if v} != {k: v for k, v in positions.items() if v}:
         raise Conflict(f"table {table}: a commit starts at {commit.since}, and the table stands at {positions}",
                        hint="read the positions again")

@@ -4,19 +4,19 @@ import time
 from collections.abc import Callable
 from importlib.resources import files as resources
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import apsw
 import msgspec
 
 from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import (
-    Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved,
-)
+from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
+
+T = TypeVar("T")
 
 SPAN = 1 << 32
 
@@ -68,7 +68,7 @@ class SqliteCatalog(Catalog):
     @staticmethod
     def _lease(db: apsw.Connection, id: int, table: str, owner: str, seconds: float) -> Lease:
         now = _now()
-        epoch, holder, expires = db.execute("SELECT epoch, owner, expires FROM lake_table WHERE id = ?", (id,)).fetchone()
+        epoch, holder, expires = db.execute("SELECT epoch, owner, expires FROM lake_table WHERE id = ?", (id,)).get
         if holder != owner:
             if holder and expires > now and not is_dead(holder):
                 raise Unavailable(f"table {table}: {holder} is writing it", hint="stop that writer, or wait until its lease ends")
@@ -87,7 +87,7 @@ class SqliteCatalog(Catalog):
 
     @staticmethod
     def _commit(db: apsw.Connection, id: int, table: str, commit: Commit) -> int:
-        epoch, version = db.execute("SELECT epoch, version FROM lake_table WHERE id = ?", (id,)).fetchone()
+        epoch, version = db.execute("SELECT epoch, version FROM lake_table WHERE id = ?", (id,)).get
         last = _last_commit(db, id)
         if check_commit(table, epoch, _read_positions(db, id), last, commit):
             return last.version if last else 0
@@ -105,7 +105,7 @@ class SqliteCatalog(Catalog):
     def snapshot(self, table: str, version: int | None = None) -> Snapshot:
         id, db = self._id(table), self._db.reader
         with translated(self._db.path), _read_transaction(db):
-            definition, latest = db.execute("SELECT definition, version FROM lake_table WHERE id = ?", (id,)).fetchone()
+            definition, latest = db.execute("SELECT definition, version FROM lake_table WHERE id = ?", (id,)).get
             version = latest if version is None else version
             if version == 0:
                 return Snapshot(_definition(definition), 0, 0, {}, (), None)
@@ -129,6 +129,10 @@ class SqliteCatalog(Catalog):
 
     def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
         def work(db: apsw.Connection, id: int) -> int:
+            version = db.execute("SELECT version FROM lake_table WHERE id = ?", (id,)).get
+            last = _info(db, id, version)
+            if last is None:
+                raise NotFound(f"table {table} has no quarantined records", hint="nothing was committed to it yet")
             for replay in replays:
                 try:
                     db.execute("INSERT INTO replay VALUES (?, ?, ?, ?)", (id, *replay))
@@ -136,10 +140,6 @@ class SqliteCatalog(Catalog):
                     raise Conflict(
                         f"table {table}: the record at shard {replay.shard}, position {replay.position} was replayed before"
                     ) from None
-            version = db.execute("SELECT version FROM lake_table WHERE id = ?", (id,)).get
-            last = _info(db, id, version)
-            if last is None:
-                raise NotFound(f"table {table} has no quarantined records", hint="nothing was committed to it yet")
             newest = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
             version = _add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, "{}", newest))
             _add_files(db, id, version, "data", files)
@@ -165,7 +165,7 @@ class SqliteCatalog(Catalog):
     def close(self) -> None:
         self._db.close(self)
 
-    def _change(self, table: str, work: Callable[[apsw.Connection, int], Any]) -> Any:
+    def _change(self, table: str, work: Callable[[apsw.Connection, int], T]) -> T:
         id = self._id(table)
         return self._db.transact(lambda db: work(db, id))
 
@@ -181,7 +181,7 @@ class SqliteCatalog(Catalog):
         return self._ids[table]
 
 
-class _read_transaction:  # noqa: N801 - a context manager
+class _read_transaction:
     """Several reads of one state."""
 
     def __init__(self, db: apsw.Connection) -> None:
@@ -248,4 +248,5 @@ def _last_commit(db: apsw.Connection, id: int) -> CommitInfo | None:
 
 def _as_info(row: tuple[Any, ...]) -> CommitInfo:
     id, time_, since, until, records, delivered, dropped, quarantined, rows, by_shard, _ = row
-    return CommitInfo(id % SPAN, time_, _positions(since), _positions(until), records, delivered, dropped, quarantined, rows, _positions(by_shard))
+    counts = (records, delivered, dropped, quarantined, rows)
+    return CommitInfo(id % SPAN, time_, _positions(since), _positions(until), *counts, _positions(by_shard))

@@ -21,12 +21,13 @@ from caudal.records import DataFile
 ROW = "_row"
 """Column that numbers the rows of one reading, where that is cheap: contracts have no such name."""
 
-_LONGEST_LINE = 64 << 20
+_LONGEST_LINE = 32 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 # Not parallel within a file: DuckDB's guess where a line starts can fall inside quotes. Many files still are.
 _CSV = (
     "auto_detect=false, header=true, delim=',', quote='\"', escape='\"', nullstr='', allow_quoted_nulls=false,"
-    f" hive_partitioning=false, parallel=false, max_line_size={_LONGEST_LINE}"
+    f" hive_partitioning=false, parallel=false, max_line_size={_LONGEST_LINE},"
+    f" buffer_size={_LONGEST_LINE}"
 )
 
 
@@ -34,6 +35,8 @@ class _Shape(NamedTuple):
     """What files have in common that are read by one call."""
 
     columns: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """Types in the files: DuckDB would convert to those of the first file, and not to the contract's."""
     compression: str
 
 
@@ -94,7 +97,8 @@ def text(value: str) -> str:
 
 def _parquet_shape(location: str) -> _Shape:
     with _explained(location):
-        return _Shape(tuple(pq.read_schema(location).names), "")
+        schema = pq.read_schema(location)
+        return _Shape(tuple(schema.names), tuple(map(str, schema.types)), "")
     raise AssertionError
 
 
@@ -105,7 +109,7 @@ def _csv_shape(location: str) -> _Shape:
         compression = next((name for magic, name in _MAGIC.items() if start.startswith(magic)), "none")
         with pa.input_stream(location, compression=None if compression == "none" else compression) as stream:
             lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
-            return _Shape(tuple(next(csv.reader(lines, strict=True))), compression)
+            return _Shape(tuple(next(csv.reader(lines, strict=True))), (), compression)
     raise AssertionError
 
 

@@ -1,0 +1,145 @@
+"""The shared SQLite file: group commit, its failures, and who closes it."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import apsw
+import pytest
+
+from caudal.errors import BackendError, InvalidItem, Unavailable
+from caudal.sqlite import open_database
+
+SCHEMA = "CREATE TABLE IF NOT EXISTS t (x INTEGER PRIMARY KEY)"
+
+
+@pytest.fixture
+def db(tmp_path):
+    user = object()
+    db = open_database(tmp_path / "a.db", SCHEMA, user)
+    yield db
+    db.close(user)
+
+
+def insert(x):
+    return lambda connection: connection.execute("INSERT INTO t VALUES (?)", (x,)).get
+
+
+def rows(db):
+    return [x for (x,) in db.reader.execute("SELECT x FROM t ORDER BY x")]
+
+
+def at_once(db, works):
+    """Do the works in one group commit: all of them wait while the turn is held."""
+    def outcome(work):
+        try:
+            return db.transact(work)
+        except Exception as error:
+            return error
+
+    with ThreadPoolExecutor(len(works)) as pool:
+        with db._turn:
+            futures = [pool.submit(outcome, work) for work in works]
+            while len(db._jobs) < len(works):
+                pass
+        return [future.result() for future in futures]
+
+
+def test_it_is_durable_and_private(db, tmp_path):
+    assert db.transact(lambda connection: connection.execute("PRAGMA synchronous").get) == 2
+    assert db.transact(lambda connection: connection.execute("PRAGMA journal_mode").get) == "wal"
+    db.transact(insert(1))
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "a.db": 0o600, "a.db-wal": 0o600, "a.db-shm": 0o600,
+    }
+
+
+def test_sqlite_is_one_without_the_wal_reset_fault():
+    assert tuple(map(int, apsw.sqlite_lib_version().split("."))) >= (3, 51, 3)
+
+
+def test_work_that_raises_is_undone_alone(db):
+    def half(connection):
+        insert(1)(connection)
+        raise KeyError("mine")
+
+    outcomes = at_once(db, [insert(5), half, insert(6)])
+    assert [type(outcome) for outcome in outcomes if outcome] == [KeyError]
+    assert rows(db) == [5, 6]
+
+
+def test_work_that_sqlite_refuses_fails_alone_too(db):
+    db.transact(insert(1))
+    outcomes = at_once(db, [insert(5), insert(1), lambda connection: connection.execute("SELECT nonsense"), insert(6)])
+    assert sum(isinstance(outcome, BackendError) for outcome in outcomes) == 2
+    assert rows(db) == [1, 5, 6]
+
+
+def test_work_too_large_for_sqlite_is_refused(db):
+    with pytest.raises(InvalidItem, match="1 GB"):
+        db.transact(lambda connection: connection.execute("SELECT zeroblob(2000000000)").get)
+
+
+def test_a_full_disk_is_an_error_that_says_try_again(db):
+    pages = db.transact(lambda connection: connection.execute("PRAGMA page_count").get)
+    db.transact(lambda connection: connection.execute(f"PRAGMA max_page_count={pages + 5}").get)
+    with pytest.raises(Unavailable, match="full") as full:
+        db.transact(lambda connection: connection.execute("CREATE TABLE big AS SELECT zeroblob(100000)").get)
+    assert full.value.retry
+    db.transact(insert(1))
+    assert rows(db) == [1]
+
+
+def test_readers_do_not_wait_for_a_writer_and_cannot_write(db):
+    db.transact(insert(1))
+    seen = []
+
+    def slow(connection):
+        insert(2)(connection)
+        reader = threading.Thread(target=lambda: seen.append(rows(db)))
+        reader.start()
+        reader.join(10)
+
+    db.transact(slow)
+    assert seen == [[1]]
+    assert rows(db) == [1, 2]
+    with pytest.raises(apsw.ReadOnlyError):
+        insert(3)(db.reader)
+
+
+def test_a_thread_takes_its_connection_with_it_when_it_ends(db):
+    for _ in range(20):
+        thread = threading.Thread(target=rows, args=(db,))
+        thread.start()
+        thread.join()
+    assert len(db._readers) <= 1
+
+
+def test_users_of_one_file_share_it_until_the_last_closes(tmp_path):
+    users = [object(), object()]
+    first, second = (open_database(tmp_path / "a.db", SCHEMA, user) for user in users)
+    assert first is second
+    first.close(users[0])
+    first.close(users[0])
+    second.transact(insert(1))
+    second.close(users[1])
+    again = open_database(tmp_path / "a.db", SCHEMA, users[0])
+    assert again is not first
+    assert rows(again) == [1]
+    again.close(users[0])
+
+
+def test_a_file_that_is_no_database_is_an_error_of_ours_and_can_be_mended(tmp_path):
+    path = tmp_path / "a.db"
+    path.write_bytes(b"this is no database" * 100)
+    with pytest.raises(BackendError, match="not a database"):
+        open_database(path, SCHEMA, self_ := object())
+    path.unlink()
+    open_database(path, SCHEMA, self_).close(self_)
+
+
+@pytest.mark.parametrize("name", ["file/a.db", "folder"])
+def test_a_place_that_cannot_be_is_an_error_of_ours(tmp_path, name):
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BackendError):
+        open_database(tmp_path / name, SCHEMA, object())
