@@ -97,8 +97,9 @@ def main() -> None:
 def serve(folder: str) -> None:
     """The server process."""
     stages = opened(folder)
-    stages.endpoint.start()
-    print(stages.endpoint.address.rpartition(":")[2], flush=True)
+    endpoint = stages.endpoint()
+    endpoint.start()
+    print(endpoint.address.rpartition(":")[2], flush=True)
     while True:
         time.sleep(60)
 

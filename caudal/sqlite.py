@@ -27,6 +27,9 @@ class _Job(Generic[T]):
 
     def __init__(self, work: Callable[[apsw.Connection], T]) -> None:
         self.work = work
+        self.wake = threading.Lock()  # held until the job is done, or its caller must lead
+        self.wake.acquire()
+        self.leads = False
         self.done = False
         self.value: T | None = None
         self.error: BaseException | None = None
@@ -39,7 +42,8 @@ class Database:
         self.path = path
         self.users: set[int] = set()
         self._jobs: deque[_Job[Any]] = deque()
-        self._turn = threading.Lock()
+        self._queue = threading.Lock()
+        self._led = False
         self._local = threading.local()
         self._readers: weakref.WeakSet[apsw.Connection] = weakref.WeakSet()  # a thread's goes when the thread does
         with translated(path):
@@ -61,20 +65,47 @@ class Database:
     def transact(self, work: Callable[[apsw.Connection], T]) -> T:
         """Run `work` in a transaction and return its value once that is durable.
 
-        Whoever gets the turn commits the work of all who wait: one fsync for many. If `work` raises, its own writes
-        are undone, its caller gets the exception, and the others go on.
+        Whoever comes first leads: it commits the work of all who wait, one fsync for many, then wakes them and hands
+        over to the first who came meanwhile. If `work` raises, its own writes are undone, its caller gets the
+        exception, and the others go on.
         """
         job = _Job(work)
-        self._jobs.append(job)
-        with self._turn:
-            if not job.done:
-                self._commit(self._take())
+        with self._queue:
+            self._jobs.append(job)
+            job.leads, self._led = not self._led, True
+        if not job.leads:
+            try:
+                job.wake.acquire()
+            except BaseException:  # a signal: this caller leaves, the others must not wait for it
+                self._leave(job)
+                raise
+        if job.leads:
+            self._lead()
         if job.error is not None:
             raise job.error
         return job.value  # type: ignore[return-value]
 
-    def _take(self) -> list[_Job[Any]]:
-        return [self._jobs.popleft() for _ in range(len(self._jobs))]
+    def _lead(self) -> None:
+        with self._queue:
+            jobs = list(self._jobs)
+            self._jobs.clear()
+        try:
+            self._commit(jobs)
+        finally:
+            with self._queue:
+                heir = self._jobs[0] if self._jobs else None
+                self._led = heir is not None
+                if heir is not None:
+                    heir.leads = True
+            for job in ([heir] if heir is not None else []) + jobs:
+                job.wake.release()
+
+    def _leave(self, job: _Job[Any]) -> None:
+        with self._queue:
+            if job in self._jobs:
+                self._jobs.remove(job)
+        if job.leads:
+            self._lead()
 
     def _commit(self, jobs: list[_Job[Any]]) -> None:
         try:

@@ -7,7 +7,9 @@
 """
 
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -26,6 +28,13 @@ FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
+    interrupted = threading.Event()
+
+    def interrupt(*_: object) -> None:
+        interrupted.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         command = typer.main.get_command(make_app())
         with command.make_context("caudal", list(arguments)) as context:
@@ -38,6 +47,8 @@ def run(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         return _drop_output()
     except Exception as error:
+        if interrupted.is_set():
+            return INTERRUPTED  # a library made an error of its own of it
         if os.environ.get("CAUDAL_DEBUG"):
             traceback.print_exc()
         code, what, hint = explain(error)

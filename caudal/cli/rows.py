@@ -1,6 +1,7 @@
 """Rows of a query in the form that was asked for."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import pyarrow as pa
 
 from caudal.cli.screen import show_table
+from caudal.errors import UsageError
 from caudal.lake.formats import encode
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -31,8 +33,13 @@ def write_rows(rows: pa.Table, format: str, output: Path | None) -> None:
 
 
 def _encoded(rows: pa.Table, format: str) -> bytes | memoryview:
-    if format in ("csv", "parquet"):
+    names = [name for name, times in Counter(rows.column_names).items() if times > 1]
+    if names:
+        raise UsageError(f"two columns are called {names[0]}", hint="give one another name: … AS other_name")
+    if format == "parquet":
         return encode(rows, format, "")
+    if format == "csv":
+        return encode(pa.table([_flat(column) for column in rows.columns], names=rows.column_names), format, "")
     lines = (_encode(row) for row in _dicts(rows))
     if format == "jsonl":
         return b"".join(line + b"\n" for line in lines)
@@ -41,13 +48,21 @@ def _encoded(rows: pa.Table, format: str) -> bytes | memoryview:
 
 def _dicts(rows: pa.Table) -> Iterator[dict[str, Any]]:
     for batch in rows.to_batches(max_chunksize=10_000):
-        yield from batch.to_pylist()
+        yield from batch.to_pylist(maps_as_pydicts="strict")
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
+    """A nested column as JSON text."""
+    if not pa.types.is_nested(column.type):
+        return column
+    values = column.to_pylist(maps_as_pydicts="strict")
+    return pa.array([None if value is None else _encode(value).decode() for value in values], pa.string())
 
 
 def _show(rows: pa.Table) -> None:
     right = [n for n, kind in enumerate(rows.schema.types) if pa.types.is_decimal(kind) or pa.types.is_integer(kind) or
              pa.types.is_floating(kind)]
-    columns = [[_cell(value) for value in column.to_pylist()] for column in rows.columns]
+    columns = [[_cell(value) for value in column.to_pylist(maps_as_pydicts="strict")] for column in rows.columns]
     show_table(rows.column_names, list(zip(*columns, strict=True)), right)
 
 

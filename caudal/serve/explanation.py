@@ -1,12 +1,11 @@
 """Which items of a history speak for each item of an answer."""
 
 from collections.abc import Callable
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
 
-from caudal.learn.dataset import Codes, Floats, History
+from caudal.learn.dataset import Codes, History
 from caudal.learn.models import Model
 from caudal.learn.models.itemitem import ItemItemModel
 from caudal.serve.answer import TOLD
@@ -39,40 +38,40 @@ def _told(parts: list[tuple[int, float]]) -> Explanation:
 
 
 class _ItemItem:
-    """The weights by column: a column is what all items add to one, and an answer has few items."""
+    """The weights by column, each filled up to the length of the longest.
+
+    A column is what all items add to one, and an answer has few.
+    """
 
     def __init__(self, model: ItemItemModel) -> None:
-        self._model = model
-        weights = model.weights
-        rows = np.repeat(np.arange(len(model.items), dtype=np.int32), np.diff(weights.starts))
+        self._model, weights, items = model, model.weights, len(model.items)
         order = np.argsort(weights.columns, kind="stable")
-        self._rows, self._values = rows[order], weights.values[order]
-        self._starts = np.searchsorted(weights.columns[order], np.arange(len(model.items) + 1)).tolist()
+        columns = weights.columns[order]
+        place = np.arange(len(columns)) - np.searchsorted(columns, np.arange(items))[columns]
+        width = max(TOLD + 1, 1 + int(place.max(initial=0)))
+        self._rows = np.full((items, width), items, np.int32)  # one beyond the last: its share is 0
+        self._rows[columns, place] = np.repeat(np.arange(items, dtype=np.int32), np.diff(weights.starts))[order]
+        self._values = np.zeros((items, width), np.float32)
+        self._values[columns, place] = weights.values[order]
 
     def __call__(self, history: History, targets: Codes, now: int) -> list[Explanation]:
         codes, strengths = history.strengths(now, self._model.half_life_days)
         total = strengths.sum()
-        shares = np.zeros(len(self._model.items))
-        if total > 0:
-            shares[codes] = strengths / total
-        known = targets[targets >= 0]
-        found = iter(self._parts(shares, known.tolist()))
-        return [next(found) if target >= 0 else Explanation((), 0.0) for target in targets.tolist()]
+        if not total > 0:
+            return [Explanation((), 0.0) for _ in targets]
+        shares = np.zeros(len(self._model.items) + 1)
+        shares[codes] = strengths / total
+        rows = self._rows[targets]
+        added = shares[rows] * self._values[targets]
+        added[targets < 0] = 0.0
+        told = np.argsort(-added, axis=1, kind="stable")[:, :TOLD]  # rows ascend: ties are by item
+        items, values = (np.take_along_axis(table, told, axis=1).tolist() for table in (rows, added))
+        others = added.sum(axis=1).tolist()
+        return [
+            Explanation(parts, other - sum(value for _, value in parts))
+            for parts, other in zip(map(_nonzero, items, values), others, strict=True)
+        ]
 
-    def _parts(self, shares: Floats, targets: list[int]) -> list[Explanation]:
-        columns = [slice(self._starts[target], self._starts[target + 1]) for target in targets]
-        if not columns:
-            return []
-        rows = np.concatenate([self._rows[column] for column in columns])
-        added = shares[rows] * np.concatenate([self._values[column] for column in columns])
-        owners = np.repeat(np.arange(len(targets)), [column.stop - column.start for column in columns])
-        said = np.flatnonzero(added)
-        said = said[np.lexsort((-added[said], owners[said]))]  # stable, and rows ascend: ties are by item
-        ends = np.searchsorted(owners[said], np.arange(len(targets) + 1)).tolist()
-        items, values = rows[said].tolist(), added[said].tolist()
-        found = []
-        for start, end in pairwise(ends):
-            told = min(end, start + TOLD)
-            parts = tuple(zip(items[start:told], values[start:told], strict=True))
-            found.append(Explanation(parts, sum(values[told:end])))
-        return found
+
+def _nonzero(items: list[int], values: list[float]) -> tuple[tuple[int, float], ...]:
+    return tuple(pair for pair in zip(items, values, strict=True) if pair[1])

@@ -1,5 +1,7 @@
 """The shared SQLite file: group commit, its failures, and who closes it."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -29,18 +31,26 @@ def rows(db):
 
 
 def at_once(db, works):
-    """Do the works in one group commit: all of them wait while the turn is held."""
+    """Do the works in one group commit: all of them come while another transaction is under way."""
     def outcome(work):
         try:
             return db.transact(work)
         except Exception as error:
             return error
 
-    with ThreadPoolExecutor(len(works)) as pool:
-        with db._turn:
-            futures = [pool.submit(outcome, work) for work in works]
-            while len(db._jobs) < len(works):
-                pass
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slow(connection):
+        under_way.set()
+        assert go_on.wait(10)
+
+    with ThreadPoolExecutor(len(works) + 1) as pool:
+        pool.submit(db.transact, slow)
+        assert under_way.wait(10)
+        futures = [pool.submit(outcome, work) for work in works]
+        while len(db._jobs) < len(works):
+            pass
+        go_on.set()
         return [future.result() for future in futures]
 
 
@@ -143,3 +153,43 @@ def test_a_place_that_cannot_be_is_an_error_of_ours(tmp_path, name):
     (tmp_path / "folder").mkdir()
     with pytest.raises(BackendError):
         open_database(tmp_path / name, SCHEMA, object())
+
+
+def test_many_clients_share_commits_and_nobody_waits_for_ever(db):
+    def client(number):
+        for n in range(20):
+            db.transact(insert(number * 20 + n))
+
+    with ThreadPoolExecutor(32) as pool:
+        for future in [pool.submit(client, number) for number in range(32)]:
+            future.result(timeout=60)
+    assert rows(db) == list(range(640))
+
+
+def test_a_caller_that_is_interrupted_leaves_the_others_to_go_on(db, tmp_path):
+    script = tmp_path / "interrupted.py"
+    script.write_text(INTERRUPTED)
+    done = subprocess.run([sys.executable, script, tmp_path / "b.db"], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["interrupted", "went", "on"], done.stderr
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+from caudal.sqlite import open_database
+
+db = open_database(Path(sys.argv[1]), "CREATE TABLE IF NOT EXISTS t (x)", None)
+under_way, go_on = threading.Event(), threading.Event()
+slow = threading.Thread(target=db.transact, args=(lambda c: (under_way.set(), go_on.wait()),))
+slow.start()
+under_way.wait()
+threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+threading.Timer(0.6, go_on.set).start()
+try:
+    db.transact(lambda c: c.execute("INSERT INTO t VALUES (1)"))
+except KeyboardInterrupt:
+    print("interrupted")
+slow.join()
+db.transact(lambda c: c.execute("INSERT INTO t VALUES (2)"))
+print("went on")
+"""

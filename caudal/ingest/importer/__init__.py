@@ -1,19 +1,21 @@
 """Files into tables, as an application would write them: CSV, JSON lines, Parquet."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from caudal.contract import Contract
-from caudal.errors import UsageError
+from caudal.errors import InvalidItem, UsageError
 from caudal.ingest.changes import Stamp, encode_rejected
 from caudal.ingest.events import EventLog
 from caudal.ingest.importer.csv import read_csv
 from caudal.ingest.importer.json import read_json
 from caudal.ingest.importer.parquet import read_parquet
-from caudal.ingest.importer.port import Block
+from caudal.ingest.importer.port import BadLine, Block, as_json
+from caudal.ingest.items import encode_item, encode_key
 from caudal.ingest.store import Put, Store
 from caudal.ingest.stream import Stream
+from caudal.records import Item
 
 __all__ = ["Imported", "import_file"]
 
@@ -40,8 +42,9 @@ def import_file(
 ) -> Imported:
     """Write each line of a file as an item, or append it as an event; lines that do not fit go to quarantine.
 
-    Items that the store already holds are left alone, so an import that was stopped can be run again. `progress` is
-    called with bytes read and bytes in all. Raises UsageError if the file cannot be read at all.
+    Items that the store already holds are left alone, so an import that was stopped can be run again; events, and lines
+    for quarantine, are added each time. `progress` is called with bytes read and bytes in all. Raises UsageError if the
+    file cannot be read at all, or from some place on.
     """
     done = Imported()
     events = EventLog(stream, contract)
@@ -49,12 +52,12 @@ def import_file(
     for block in _blocks(path, contract, format or _format_of(path), locale):
         for start in range(0, len(block.items), BATCH):
             batch = block.items[start : start + BATCH]
-            if contract.key:
-                ids = store.write([Put(contract.name, item, skip_same=True) for item in batch])
-                done.unchanged += sum(id is None for id in ids)
-                done.written += sum(id is not None for id in ids)
-            else:
-                done.written += len(events.append(batch))
+            try:
+                ids = _write(batch, contract, store, events)
+            except InvalidItem:
+                ids = _write(_storable(batch, contract, block), contract, store, events)
+            done.unchanged += ids.count(None)
+            done.written += len(ids) - ids.count(None)
         if block.rejected:
             stream.append(contract.name, [
                 (bad.raw, encode_rejected(stamp.id(), stamp.time(), bad.reason, f"{path.name}, {bad.detail}", bad.raw))
@@ -63,6 +66,25 @@ def import_file(
             done.rejected += len(block.rejected)
         progress(block.read, block.total)
     return done
+
+
+def _write(items: list[Item], contract: Contract, store: Store, events: EventLog) -> Sequence[str | None]:
+    if contract.key:
+        return store.write([Put(contract.name, item, skip_same=True) for item in items])
+    return events.append(items)
+
+
+def _storable(items: list[Item], contract: Contract, block: Block) -> list[Item]:
+    """The items that the store can hold; the others go to the block's rejected lines."""
+    kept = []
+    for item in items:
+        try:
+            encode_item(item)
+            encode_key([item[name] for name in contract.key])
+            kept.append(item)
+        except InvalidItem as error:
+            block.rejected.append(BadLine("invalid_item", str(error), as_json(item)))
+    return kept
 
 
 def _format_of(path: Path) -> str:

@@ -14,7 +14,8 @@ import pyarrow.csv as pacsv
 
 from caudal.contract import Column, Contract
 from caudal.errors import UsageError
-from caudal.ingest.importer.port import BadLine, Block
+from caudal.ingest.importer.columns import as_items, values_of_text
+from caudal.ingest.importer.port import BadLine, Block, check_storable
 from caudal.ingest.transform.text import from_text
 from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.records import Item
@@ -40,16 +41,16 @@ def read_csv(path: Path, contract: Contract, locale: str = "") -> Iterator[Block
         return "skip"
 
     with path.open("rb") as file:
-        reader = _open(path, file, contract, short_or_long)
-        header = reader.schema.names
+        header = _header(path)
         columns = _columns(path, header, contract)
+        reader = _open(path, file, header, short_or_long)
         row = 0
         while True:
             try:
                 batch = reader.read_next_batch()
             except StopIteration:
                 break
-            except pa.ArrowInvalid as error:
+            except (pa.ArrowInvalid, OSError) as error:
                 raise UsageError(f"{path}: cannot be read past row {row}: {error}", hint="mend the file") from None
             block = Block(min(file.tell(), total), total, [], bad[:])
             bad.clear()
@@ -60,12 +61,21 @@ def read_csv(path: Path, contract: Contract, locale: str = "") -> Iterator[Block
             yield Block(total, total, [], bad)
 
 
-def _open(path: Path, file: Any, contract: Contract, handler: Callable[[pacsv.InvalidRow], str]) -> pacsv.CSVStreamingReader:
+def _header(path: Path) -> list[str]:
+    """The names in the header line."""
     try:
-        source = pa.input_stream(file, compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix))
-        header = _header(path)
+        with pa.input_stream(str(path), compression=_compression(path)) as source:
+            line = source.read(1 << 20).split(b"\n", 1)[0] + b"\n"
+        names: list[str] = pacsv.read_csv(pa.BufferReader(line)).schema.names if line.strip() else []
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError) as error:
+        raise _not_csv(path, error) from None
+    return names
+
+
+def _open(path: Path, file: Any, header: list[str], handler: Callable[[pacsv.InvalidRow], str]) -> pacsv.CSVStreamingReader:
+    try:
         return pacsv.open_csv(
-            source,
+            pa.input_stream(file, compression=_compression(path)),
             read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=handler),
             convert_options=pacsv.ConvertOptions(
@@ -74,15 +84,15 @@ def _open(path: Path, file: Any, contract: Contract, handler: Callable[[pacsv.In
             ),
         )
     except (pa.ArrowInvalid, OSError) as error:
-        raise UsageError(f"{path}: not a CSV file: {error}", hint="it needs a header line, commas and UTF-8") from None
+        raise _not_csv(path, error) from None
 
 
-def _header(path: Path) -> list[str]:
-    """The names in the header line."""
-    with pa.input_stream(str(path), compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix)) as source:
-        start = source.read(1 << 20)
-    line = start.split(b"\n", 1)[0] + b"\n"
-    return pacsv.read_csv(pa.BufferReader(line)).schema.names if line.strip() else []
+def _compression(path: Path) -> str | None:
+    return {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+
+
+def _not_csv(path: Path, error: Exception) -> UsageError:
+    return UsageError(f"{path}: not a CSV file: {error}", hint="it needs a header line, commas and UTF-8")
 
 
 def _columns(path: Path, header: list[str], contract: Contract) -> list[Column]:
@@ -91,13 +101,20 @@ def _columns(path: Path, header: list[str], contract: Contract) -> list[Column]:
     missing = [c.name for c in contract.columns if c.name not in header and not c.nullable]
     if missing:
         raise UsageError(f"{path}: has no column {missing[0]}, which {contract.name} needs",
-                         hint=f"its header is {', '.join(header)}")
+                         hint=f"its header is {', '.join(header) or 'empty'}")
     if len(set(header)) != len(header):
         raise UsageError(f"{path}: two columns of one name in the header", hint="rename one")
     return [known.get(name) or Column(name, "string", nullable=True) for name in header]
 
 
 def _read_batch(batch: pa.RecordBatch, columns: list[Column], locale: tuple[str, str], done: int, block: Block) -> None:
+    try:
+        values = [values_of_text(column, data, locale[1] == ".") for column, data in zip(columns, batch.columns, strict=True)]
+    except pa.ArrowInvalid:
+        pass  # at least one field does not fit, or takes a closer look
+    else:
+        block.items = as_items(columns, values)
+        return
     fields = [column.to_pylist() for column in batch.columns]
     for n, row in enumerate(zip(*fields, strict=True), done + 1):
         try:
@@ -117,7 +134,8 @@ def _item(row: tuple[bytes | None, ...], columns: list[Column], locale: tuple[st
             raise Misfit("invalid_utf8", f"{column.name} is not UTF-8") from None
         if text is not None and column.kind in ("int", "decimal", "float"):
             text = _plain_number(column, text, locale)
-        item[column.name] = exact_value(column, from_text(column.kind, text), lambda _: None)
+        given = from_text(column.kind, text)
+        item[column.name] = check_storable(column, given, exact_value(column, given, lambda _: None))
     return item
 
 

@@ -1,5 +1,6 @@
 """JSON lines: an object a line, attributes that the contract does not know included."""
 
+import codecs
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,9 +8,11 @@ import pyarrow as pa
 
 from caudal.contract import Contract
 from caudal.errors import UsageError
-from caudal.ingest.importer.port import BadLine, Block
+from caudal.ingest.importer.port import BadLine, Block, check_storable
 from caudal.ingest.items import decode_item
 from caudal.ingest.transform.decode import Decoder
+from caudal.ingest.transform.form import UNREADABLE
+from caudal.ingest.transform.values import Misfit
 from caudal.records import Records
 
 BLOCK_BYTES = 4 << 20
@@ -18,30 +21,44 @@ BLOCK_BYTES = 4 << 20
 def read_json(path: Path, contract: Contract) -> Iterator[Block]:
     """Read a file of JSON lines, plain or compressed (.gz, .zst)."""
     decoder = Decoder(contract, "plain")
-    total, line = path.stat().st_size, 1
+    total, first = path.stat().st_size, 1
     with path.open("rb") as file:
         for lines in _line_blocks(file, path):
             block = Block(min(file.tell(), total), total)
-            kept = [text for text in lines if text.strip()]
-            decoded = decoder.decode(Records.of(0, line, kept))
+            numbers = [n for n, text in enumerate(lines, first) if text.strip()]
+            kept = [lines[n - first] for n in numbers]
+            decoded = decoder.decode(Records.of(0, 0, kept))
             bad = {rejected.position: rejected for rejected in decoded.rejected}
-            for n, text in enumerate(kept, line):
+            for n, text in enumerate(kept):
                 if n in bad:
-                    block.rejected.append(BadLine(bad[n].reason, f"line {n}: {bad[n].detail}", text))
+                    block.rejected.append(BadLine(bad[n].reason, f"line {numbers[n]}: {bad[n].detail}", text))
                 else:
-                    block.items.append(decode_item(text))
-            line += len(kept)
+                    _add(block, text, numbers[n], contract)
+            first += len(lines)
             yield block
+
+
+def _add(block: Block, text: bytes, line: int, contract: Contract) -> None:
+    try:
+        item = decode_item(text)
+        for column in contract.columns:
+            if column.kind == "float":
+                check_storable(column, None, item.get(column.name))
+        block.items.append(item)
+    except Misfit as misfit:
+        block.rejected.append(BadLine(misfit.reason, f"line {line}: {misfit.detail}", text))
+    except (*UNREADABLE, ValueError, ArithmeticError):  # in an attribute that the contract does not know
+        block.rejected.append(BadLine("invalid_item", f"line {line}: an item cannot hold one of its attributes", text))
 
 
 def _line_blocks(file: object, path: Path) -> Iterator[list[bytes]]:
     try:
         source = pa.input_stream(file, compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix))
-        rest = b""
+        rest = source.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)
         while data := source.read(BLOCK_BYTES):
             *lines, rest = (rest + data).split(b"\n")
             yield [line + b"\n" for line in lines]
         if rest.strip():
             yield [rest]
-    except OSError as error:
+    except (OSError, pa.ArrowInvalid) as error:
         raise UsageError(f"{path}: cannot be read: {error}", hint="check the file") from None

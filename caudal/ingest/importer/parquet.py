@@ -1,18 +1,17 @@
 """Parquet: columns by name, cast to the contract's types only where nothing is lost."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from caudal.contract import Contract
+from caudal.contract import Column, Contract
 from caudal.errors import UsageError
-from caudal.ingest.importer.port import BadLine, Block
-from caudal.ingest.transform.values import Misfit, exact_value, json_text
-from caudal.records import Item
+from caudal.ingest.importer.columns import as_items, stored_values
+from caudal.ingest.importer.port import BadLine, Block, as_json, check_storable
+from caudal.ingest.transform.cast import exact_cast, whole_microseconds
+from caudal.ingest.transform.values import Misfit, exact_value
 
 BATCH_ROWS = 20_000
 
@@ -23,59 +22,55 @@ def read_parquet(path: Path, contract: Contract) -> Iterator[Block]:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path}: not a Parquet file: {error}", hint="check the file, or say --format") from None
-    names = set(file.schema_arrow.names)
+    names = file.schema_arrow.names
     for column in contract.columns:
         if column.name not in names and not column.nullable:
             raise UsageError(f"{path}: has no column {column.name}, which {contract.name} needs",
-                             hint=f"its columns are {', '.join(file.schema_arrow.names)}")
+                             hint=f"its columns are {', '.join(names)}")
+    if len(set(names)) != len(names):
+        raise UsageError(f"{path}: two columns of one name", hint="rename one")
     total, rows = path.stat().st_size, max(1, file.metadata.num_rows)
     done = 0
-    for batch in file.iter_batches(BATCH_ROWS):
-        block = Block(0, total)
-        _read_batch(pa.Table.from_batches([batch]), contract, done, block)
-        done += len(batch)
-        block.read = total * done // rows
-        yield block
+    try:
+        for batch in file.iter_batches(BATCH_ROWS):
+            block = Block(0, total)
+            _read_batch(batch, contract, done, block)
+            done += len(batch)
+            block.read = total * done // rows
+            yield block
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UsageError(f"{path}: cannot be read past row {done}: {error}", hint="mend the file") from None
 
 
-def _read_batch(table: pa.Table, contract: Contract, done: int, block: Block) -> None:
-    exact = True
-    for column in contract.columns:
-        if column.name not in table.column_names:
-            continue
-        index = table.column_names.index(column.name)
-        try:
-            values = _cast(table[column.name], column.arrow)
-            exact &= not column.values and (column.nullable or not values.null_count)
-            table = table.set_column(index, column.name, values)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            exact = False
-    items = table.to_pylist()
-    if exact:
-        block.items = items
+def _read_batch(batch: pa.RecordBatch, contract: Contract, done: int, block: Block) -> None:
+    known = {column.name: column for column in contract.columns}
+    columns = [known.get(name) or Column(name, "string", nullable=True) for name in batch.schema.names]
+    given = [whole_microseconds(values)[0] for values in batch.columns]
+    try:
+        exact = [
+            stored_values(column, exact_cast(column, values)) if column.name in known else _python(values)
+            for column, values in zip(columns, given, strict=True)
+        ]
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        pass  # at least one value does not fit, or takes a closer look
+    else:
+        block.items = as_items(columns, exact)
         return
-    for n, item in enumerate(items, done + 1):
+    for n, item in enumerate(as_items(columns, [_python(values) for values in given]), done + 1):
         try:
             for column in contract.columns:
-                exact_value(column, item.get(column.name), lambda _: None)
+                value = item.get(column.name)
+                made = check_storable(column, value, exact_value(column, value, lambda _: None))
+                if made is not None:
+                    item[column.name] = made
             block.items.append(item)
         except Misfit as misfit:
-            block.rejected.append(BadLine(misfit.reason, f"row {n}: {misfit.detail}", _as_json(item)))
+            block.rejected.append(BadLine(misfit.reason, f"row {n}: {misfit.detail}", as_json(item)))
 
 
-def _cast(values: pa.ChunkedArray, type: pa.DataType) -> pa.ChunkedArray:
-    if pa.types.is_timestamp(type) and pa.types.is_timestamp(values.type) and values.type.tz is None:
-        values = pc.assume_timezone(values, "UTC")
-    if pa.types.is_string(type) and not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
-        if pa.types.is_dictionary(values.type):
-            return values.cast(type)
-        raise pa.ArrowInvalid("not text")  # 7 is not "7"
-    return values.cast(type)
-
-
-def _as_json(item: Item) -> bytes:
-    plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in item.items()}
+def _python(values: pa.Array) -> list[object]:
     try:
-        return json_text(plain).encode()
-    except (TypeError, UnicodeEncodeError):
-        return repr(plain).encode()
+        made: list[object] = values.to_pylist()
+        return made
+    except (ValueError, OverflowError):  # a time that Python has none for: each is refused, or is no time of ours
+        return [str(value) if value.is_valid else None for value in values]

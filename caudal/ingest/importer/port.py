@@ -1,8 +1,11 @@
 """What a file's reader gives: blocks of items that fit the contract, and lines that do not."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
 
+from caudal.contract import Column
+from caudal.ingest.transform.values import Misfit, json_text
 from caudal.records import Item
 
 
@@ -24,3 +27,19 @@ class Block:
     """Bytes of the file."""
     items: list[Item] = field(default_factory=list)
     rejected: list[BadLine] = field(default_factory=list)
+
+
+def check_storable(column: Column, given: Any, made: Any) -> Any:
+    """The value for an item: `made`, or what was given where the store keeps that. Raises Misfit for what it cannot keep."""
+    if column.kind == "float" and made is not None and not (made == 0 or 1e-130 <= abs(made) < 1e126):
+        raise Misfit("number_range", f"{column.name} is neither 0 nor of 1E-130 to 1E+126, and an item cannot hold it")
+    return given if column.kind == "json" else made
+
+
+def as_json(item: Item) -> bytes:
+    """An item for people to look at, as near to JSON as it goes."""
+    plain = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in item.items()}
+    try:
+        return json_text(plain).encode()
+    except (TypeError, ValueError, RecursionError):
+        return repr(plain).encode("utf-8", "replace")

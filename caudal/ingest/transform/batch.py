@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caudal.contract import SYSTEM, Column, Contract
-from caudal.ingest.transform.cast import both, exact_cast, fitting
+from caudal.ingest.transform.cast import both, exact_cast, fitting, whole_microseconds
 from caudal.ingest.transform.form import parse_value
 from caudal.ingest.transform.values import JsonText, Misfit, exact_value
 
@@ -52,8 +52,8 @@ def _one_by_one(
     def warn(name: str) -> None:
         warnings[name] += 1
 
-    if pa.types.is_timestamp(values.type) and values.type.unit == "ns":
-        values, lossy = _whole_microseconds(values)
+    values, lossy = whole_microseconds(values)
+    if lossy:
         warnings["timestamp_truncated"] += lossy
     kept, fits = [], []
     for value, position in zip(values.to_pylist(), positions.to_pylist(), strict=True):
@@ -84,12 +84,6 @@ def _explain(
         except (ValueError, OverflowError):  # Python has no such date
             why = Misfit("timestamp_format", f"{column.name} is outside the years 1 to 9999")
         failures.setdefault(positions[index].as_py(), why)
-
-
-def _whole_microseconds(values: Any) -> tuple[Any, int]:
-    """Nanoseconds as microseconds, rounded down, and how many of them lost something."""
-    made = pc.floor_temporal(values, unit="microsecond")
-    return made.cast(pa.timestamp("us", values.type.tz)), pc.sum(pc.not_equal(made, values)).as_py() or 0
 
 
 def _as_json(column: Column, value: Any) -> Any:

@@ -47,6 +47,15 @@ _LIKE = {
 }
 
 
+def whole_microseconds(values: Values) -> tuple[Values, int]:
+    """Nanoseconds as microseconds, rounded down, and how many of them lost something; other types as they are."""
+    if not pa.types.is_timestamp(values.type) or values.type.unit != "ns":
+        return values, 0
+    made = pc.floor_temporal(values, unit="microsecond")
+    lossy: int | None = pc.sum(pc.not_equal(made, values)).as_py()
+    return made.cast(pa.timestamp("us", values.type.tz)), lossy or 0
+
+
 def fitting(column: Column, values: Values) -> Values | None:
     """Which of the values, already of the column's type, it may hold; None if all."""
     fits = None
