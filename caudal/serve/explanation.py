@@ -64,8 +64,10 @@ class _ItemItem:
         rows = self._rows[targets]
         added = shares[rows] * self._values[targets]
         added[targets < 0] = 0.0
-        told = np.argsort(-added, axis=1, kind="stable")[:, :TOLD]  # rows ascend: ties are by item
-        items, values = (np.take_along_axis(table, told, axis=1).tolist() for table in (rows, added))
+        keys = np.where(added != 0, -added, np.inf)
+        told = np.argsort(keys, axis=1, kind="stable")[:, :TOLD]  # rows ascend: ties are by item
+        line = np.arange(len(targets))[:, None]
+        items, values = rows[line, told].tolist(), added[line, told].tolist()
         others = added.sum(axis=1).tolist()
         return [
             Explanation(parts, other - sum(value for _, value in parts))

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caudal.learn.dataset import DAY_US, Codes, Floats, Times
+from caudal.learn.dataset import DAY_US, NOTHING, Codes, Floats, Times
 
 POPULARITY_HALF_LIFE_US = 7 * DAY_US
 
@@ -44,25 +44,15 @@ def _microseconds(times: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 class Rows(NamedTuple):
-    """One shopper's interactions, one a row, in no order."""
+    """One shopper's interactions, one a row, oldest first."""
 
     items: Codes
     times: Times
     weights: Floats
 
-    def bought(self) -> Codes:
-        """Items taken and not given back."""
-        codes, inverse = np.unique(self.items, return_inverse=True)
-        kept: Codes = codes[np.bincount(inverse, self.weights, len(codes)) > 1e-9]
-        return kept
-
     def plus(self, more: "Rows") -> "Rows":
-        items, times, weights = more
-        return Rows(
-            np.concatenate([self.items, items]),
-            np.concatenate([self.times, times]),
-            np.concatenate([self.weights, weights]),
-        )
+        items, times, weights = (np.concatenate(pair) for pair in zip(self, more, strict=True))
+        return Rows(items, times, weights).at(np.argsort(times, kind="stable"))
 
     def minus(self, less: "Rows") -> "Rows":
         """Without one row equal to each of `less`; a row that is not there is no matter."""
@@ -72,12 +62,28 @@ class Rows(NamedTuple):
             kept[same[:1]] = False
         return self.at(kept)
 
-    def at(self, which: npt.NDArray[np.bool_] | slice) -> "Rows":
+    def at(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp] | slice) -> "Rows":
         """Some of the rows."""
         return Rows(self.items[which], self.times[which], self.weights[which])
 
 
 NO_ROWS = Rows(np.empty(0, np.int32), np.empty(0, np.int64), np.empty(0, np.float64))
+
+
+class Shopper(NamedTuple):
+    """What is known of one shopper."""
+
+    rows: Rows
+    bought: Codes
+    """Items taken and not given back, each once."""
+
+    @classmethod
+    def of(cls, rows: Rows) -> Self:
+        codes, inverse = np.unique(rows.items, return_inverse=True)
+        return cls(rows, codes[np.bincount(inverse, rows.weights, len(codes)) > NOTHING])
+
+
+NOBODY = Shopper.of(NO_ROWS)
 
 
 class Histories:
@@ -88,32 +94,44 @@ class Histories:
         codes = users.indices.to_numpy(zero_copy_only=False).astype(np.int32)
         order = np.lexsort((touches.times, codes))
         self._places: dict[str, int] = {name: place for place, name in enumerate(users.dictionary.to_pylist())}
-        self._starts = np.searchsorted(codes[order], np.arange(len(self._places) + 1))
+        everybody = np.arange(len(self._places) + 1)
+        self._starts = np.searchsorted(codes[order], everybody)
         self._rows = Rows(item_codes[order], touches.times[order], touches.weights[order])
-        self._changed: dict[str, Rows] = {}
+        owners, self._bought = _bought(codes, item_codes, touches.weights)
+        self._bought_starts = np.searchsorted(owners, everybody)
+        self._changed: dict[str, Shopper] = {}
 
     def __len__(self) -> int:
         return len(self._places.keys() | self._changed.keys())
 
-    def of(self, user: str) -> Rows:
-        """A shopper's rows; none for one never seen."""
+    def of(self, user: str) -> Shopper:
+        """A shopper; nothing is known of one never seen."""
         changed = self._changed.get(user)
         if changed is not None:
             return changed
         place = self._places.get(user)
         if place is None:
-            return NO_ROWS
-        return self._rows.at(slice(self._starts[place], self._starts[place + 1]))
+            return NOBODY
+        rows = self._rows.at(slice(self._starts[place], self._starts[place + 1]))
+        return Shopper(rows, self._bought[self._bought_starts[place] : self._bought_starts[place + 1]])
 
     def change(self, added: dict[str, Rows], taken: dict[str, Rows]) -> None:
         """Add rows, then take rows back. A shopper of whom nothing is left is forgotten."""
         for user in added.keys() | taken.keys():
-            rows = self.of(user).plus(added.get(user, NO_ROWS)).minus(taken.get(user, NO_ROWS))
+            rows = self.of(user).rows.plus(added.get(user, NO_ROWS)).minus(taken.get(user, NO_ROWS))
             if len(rows.items):
-                self._changed[user] = rows
+                self._changed[user] = Shopper.of(rows)
             else:
                 self._places.pop(user, None)
                 self._changed.pop(user, None)
+
+
+def _bought(users: Codes, items: Codes, weights: Floats) -> tuple[npt.NDArray[np.int64], Codes]:
+    """(user, item) of each pair that is a purchase on balance, in the order of users, then items."""
+    width = int(items.max(initial=0)) + 1
+    pairs, inverse = np.unique(users.astype(np.int64) * width + items, return_inverse=True)
+    kept = pairs[np.bincount(inverse, weights, len(pairs)) > NOTHING]
+    return kept // width, (kept % width).astype(np.int32)
 
 
 def by_user(touches: Touches, item_codes: Codes) -> dict[str, Rows]:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from caudal.learn.blend import HABIT_WEIGHT, habit, score_with_habit
 from caudal.learn.card import Card
-from caudal.learn.dataset import Codes, Floats, History
+from caudal.learn.dataset import HISTORY_LIMIT, Codes, Floats, History
 from caudal.learn.models import Model
 from caudal.serve.catalogue import Flags
 from caudal.serve.explanation import Explanation, explainer
@@ -74,7 +74,9 @@ class Ranking:
     def history(self, rows: Rows) -> History:
         """A shopper's rows as the model reads them: the items that it knows."""
         codes = self._model_codes(rows.items)
-        known = codes >= 0
+        known = np.flatnonzero(codes >= 0)
+        if len(known) > HISTORY_LIMIT:  # a History keeps the latest: leave out before what it would sort for nothing
+            known = known[rows.times[known] >= rows.times[known[-HISTORY_LIMIT]]]
         return History(codes[known], rows.times[known], rows.weights[known])
 
     def _model_codes(self, codes: Codes) -> Codes:

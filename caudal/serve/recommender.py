@@ -11,7 +11,7 @@ from caudal.learn.recommender import Recommender
 from caudal.learn.registry import ModelRegistry
 from caudal.serve.answer import SLOTS, Because, Reason, Recommendation, Recommended
 from caudal.serve.explanation import Explanation
-from caudal.serve.histories import Rows
+from caudal.serve.histories import Shopper
 from caudal.serve.ranking import Best, Ranking
 from caudal.serve.state import LiveState
 
@@ -69,13 +69,14 @@ class LiveRecommender:
 class _Question:
     """One request, against one state of things."""
 
-    def __init__(self, ranking: Ranking, rows: Rows, item: str | None) -> None:
+    def __init__(self, ranking: Ranking, shopper: Shopper, item: str | None) -> None:
         self.ranking, self.item = ranking, item
         self.catalogue = ranking.state.catalogue
         self.live = ranking.live()
         self.size = len(self.live.popularity)
-        self.rows = rows.at(rows.items < self.size)  # an item may have come in this very moment
-        self.bought = self.rows.bought()
+        self.rows, self.bought = shopper
+        if len(self.bought) and self.bought[-1] >= self.size:  # an item that came in this very moment
+            self.rows, self.bought = self.rows.at(self.rows.items < self.size), self.bought[self.bought < self.size]
         self.allowed = self.catalogue.available(self.size).copy()
 
     def new(self, n: int) -> list[Recommended]:

@@ -76,7 +76,7 @@ def test_r13_the_reasons_are_those_of_the_model(trained, model):
     trained.models.promote("for_you", card.version)
     trained.recommender.refresh()
     ranking = trained.recommender._ranking
-    history = ranking.history(trained.state.histories.of("c1"))
+    history = ranking.history(trained.state.histories.of("c1").rows)
     for found in trained.ask("c1", 3).items:
         target = ranking.model.items.to_pylist().index(found.item)
         parts = [(code, value) for code, value in ranking.model.explain(history, target, trained.state.now) if value]
@@ -89,7 +89,7 @@ def test_r13_the_reasons_are_those_of_the_model(trained, model):
 def test_served_scores_are_those_that_were_evaluated(trained):
     ranking, state = trained.recommender._ranking, trained.state
     names = ranking.model.items.to_pylist()
-    history = ranking.history(state.histories.of("c1"))
+    history = ranking.history(state.histories.of("c1").rows)
     popularity = state.popularity(len(state.catalogue))[[state.catalogue.find(name) for name in names]]
     assert popularity == pytest.approx(ranking.model.popularity, rel=1e-5)  # the live counter is the trained one
     for slot, scores in (

@@ -16,7 +16,7 @@ def everything(live):
     catalogue, state = live.state.catalogue, live.state
     histories = {}
     for user in {item["customer_id"] for item in some_sales()} | {"new"}:
-        rows = state.histories.of(user)
+        rows = state.histories.of(user).rows
         histories[user] = sorted(
             (catalogue.names[code], int(at), float(w)) for code, at, w in zip(*rows, strict=True)
         )
@@ -59,8 +59,8 @@ def test_it_starts_from_the_snapshot_and_reads_on_from_its_positions(stages, sta
     stages.store.put("sale", sale("new", "a1", day=61))  # in the stream, not in the lake
     live = start()
     live.catch_up()
-    assert len(live.state.histories.of("new").items) == 1
-    assert len(live.state.histories.of("c1").items) == 12  # no row of the snapshot was read again
+    assert len(live.state.histories.of("new").rows.items) == 1
+    assert len(live.state.histories.of("c1").rows.items) == 12  # no row of the snapshot was read again
 
 
 def test_a_change_counts_within_a_tenth_of_a_second(start):
@@ -71,7 +71,7 @@ def test_a_change_counts_within_a_tenth_of_a_second(start):
     for n in range(20):
         began = time.perf_counter()
         live.store.put("sale", sale(f"u{n}", "a"))
-        while not len(live.state.histories.of(f"u{n}").items):
+        while not len(live.state.histories.of(f"u{n}").rows.items):
             time.sleep(0.0005)
         slow = max(slow, time.perf_counter() - began)
     assert slow < 1.0  # the benchmark measures; this only tells that nobody waits for a poll or a writer
@@ -82,7 +82,7 @@ def test_r08_a_repeated_write_of_one_line_counts_once(start):
     for _ in range(3):
         live.store.put("sale", sale("u", "i"))
     live.catch_up()
-    assert live.state.histories.of("u").weights.tolist() == [1.0]
+    assert live.state.histories.of("u").rows.weights.tolist() == [1.0]
 
 
 def test_a_shopper_of_whom_nothing_is_left_is_forgotten(start):
@@ -101,7 +101,7 @@ def test_a_row_that_does_not_fit_the_contract_stops_nothing(start):
     live.store.put("sale", {**sale("u", "i"), "quantity": "many"})
     live.store.put("sale", sale("u", "j"))
     live.catch_up()
-    assert len(live.state.histories.of("u").items) == 1
+    assert len(live.state.histories.of("u").rows.items) == 1
 
 
 def test_a_purchase_dated_in_the_future_does_not_age_the_shop(start):
