@@ -51,8 +51,12 @@ class Rows(NamedTuple):
     weights: Floats
 
     def plus(self, more: "Rows") -> "Rows":
-        items, times, weights = (np.concatenate(pair) for pair in zip(self, more, strict=True))
-        return Rows(items, times, weights).at(np.argsort(times, kind="stable"))
+        joined = Rows(
+            np.concatenate([self.items, more.items]),
+            np.concatenate([self.times, more.times]),
+            np.concatenate([self.weights, more.weights]),
+        )
+        return joined.at(np.argsort(joined.times, kind="stable"))
 
     def minus(self, less: "Rows") -> "Rows":
         """Without one row equal to each of `less`; a row that is not there is no matter."""

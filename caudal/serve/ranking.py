@@ -57,7 +57,8 @@ class Ranking:
         self._explain: Callable[[History, Codes, int], list[Explanation]] | None = (
             None if model is None else explainer(model)
         )
-        self._live = Live(0.0, np.empty(0), *[np.empty(0, np.float32)] * 2, np.empty(0, np.int32))
+        nothing = np.empty(0, np.float32)
+        self._live = Live(0.0, np.empty(0), nothing, nothing, np.empty(0, np.int32))
 
     def live(self) -> Live:
         """Popularity of every item that the catalogue has by now."""

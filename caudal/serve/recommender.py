@@ -75,7 +75,7 @@ class _Question:
         self.live = ranking.live()
         self.size = len(self.live.popularity)
         self.rows, self.bought = shopper
-        if len(self.bought) and self.bought[-1] >= self.size:  # an item that came in this very moment
+        if self.rows.items.max(initial=0) >= self.size:  # an item that came in this very moment
             self.rows, self.bought = self.rows.at(self.rows.items < self.size), self.bought[self.bought < self.size]
         self.allowed = self.catalogue.available(self.size).copy()
 

@@ -15,9 +15,9 @@ import pyarrow.csv as pacsv
 from caudal.contract import Column, Contract
 from caudal.errors import UsageError
 from caudal.ingest.importer.columns import as_items, values_of_text
-from caudal.ingest.importer.port import BadLine, Block, check_storable
+from caudal.ingest.importer.port import BadLine, Block, item_value
 from caudal.ingest.transform.text import from_text
-from caudal.ingest.transform.values import Misfit, exact_value
+from caudal.ingest.transform.values import Misfit
 from caudal.records import Item
 
 BLOCK_BYTES = 4 << 20
@@ -54,7 +54,7 @@ def read_csv(path: Path, contract: Contract, locale: str = "") -> Iterator[Block
                 raise UsageError(f"{path}: cannot be read past row {row}: {error}", hint="mend the file") from None
             block = Block(min(file.tell(), total), total, [], bad[:])
             bad.clear()
-            _read_batch(batch, columns, LOCALES[locale], row, block)
+            _read_batch(contract, batch, columns, LOCALES[locale], row, block)
             row += len(batch)
             yield block
         if bad:
@@ -107,7 +107,9 @@ def _columns(path: Path, header: list[str], contract: Contract) -> list[Column]:
     return [known.get(name) or Column(name, "string", nullable=True) for name in header]
 
 
-def _read_batch(batch: pa.RecordBatch, columns: list[Column], locale: tuple[str, str], done: int, block: Block) -> None:
+def _read_batch(
+    contract: Contract, batch: pa.RecordBatch, columns: list[Column], locale: tuple[str, str], done: int, block: Block
+) -> None:
     try:
         values = [values_of_text(column, data, locale[1] == ".") for column, data in zip(columns, batch.columns, strict=True)]
     except pa.ArrowInvalid:
@@ -118,12 +120,12 @@ def _read_batch(batch: pa.RecordBatch, columns: list[Column], locale: tuple[str,
     fields = [column.to_pylist() for column in batch.columns]
     for n, row in enumerate(zip(*fields, strict=True), done + 1):
         try:
-            block.items.append(_item(row, columns, locale))
+            block.items.append(_item(contract, row, columns, locale))
         except Misfit as misfit:
             block.rejected.append(BadLine(misfit.reason, f"row {n}: {misfit.detail}", _line(row)))
 
 
-def _item(row: tuple[bytes | None, ...], columns: list[Column], locale: tuple[str, str]) -> Item:
+def _item(contract: Contract, row: tuple[bytes | None, ...], columns: list[Column], locale: tuple[str, str]) -> Item:
     item = {}
     for column, data in zip(columns, row, strict=True):
         if data is None and column.nullable:
@@ -134,8 +136,7 @@ def _item(row: tuple[bytes | None, ...], columns: list[Column], locale: tuple[st
             raise Misfit("invalid_utf8", f"{column.name} is not UTF-8") from None
         if text is not None and column.kind in ("int", "decimal", "float"):
             text = _plain_number(column, text, locale)
-        given = from_text(column.kind, text)
-        item[column.name] = check_storable(column, given, exact_value(column, given, lambda _: None))
+        item[column.name] = item_value(contract, column, from_text(column.kind, text))
     return item
 
 

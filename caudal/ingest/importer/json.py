@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from caudal.contract import Contract
 from caudal.errors import UsageError
-from caudal.ingest.importer.port import BadLine, Block, check_storable
+from caudal.ingest.importer.port import BadLine, Block, item_value
 from caudal.ingest.items import decode_item
 from caudal.ingest.transform.decode import Decoder
 from caudal.ingest.transform.form import UNREADABLE
@@ -43,7 +43,7 @@ def _add(block: Block, text: bytes, line: int, contract: Contract) -> None:
         item = decode_item(text)
         for column in contract.columns:
             if column.kind == "float":
-                check_storable(column, None, item.get(column.name))
+                item_value(contract, column, item.get(column.name))
         block.items.append(item)
     except Misfit as misfit:
         block.rejected.append(BadLine(misfit.reason, f"line {line}: {misfit.detail}", text))

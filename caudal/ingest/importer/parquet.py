@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 from caudal.contract import Column, Contract
 from caudal.errors import UsageError
 from caudal.ingest.importer.columns import as_items, stored_values
-from caudal.ingest.importer.port import BadLine, Block, as_json, check_storable
+from caudal.ingest.importer.port import BadLine, Block, as_json, item_value
 from caudal.ingest.transform.cast import exact_cast, whole_microseconds
-from caudal.ingest.transform.values import Misfit, exact_value
+from caudal.ingest.transform.values import Misfit
 
 BATCH_ROWS = 20_000
 
@@ -59,8 +59,7 @@ def _read_batch(batch: pa.RecordBatch, contract: Contract, done: int, block: Blo
     for n, item in enumerate(as_items(columns, [_python(values) for values in given]), done + 1):
         try:
             for column in contract.columns:
-                value = item.get(column.name)
-                made = check_storable(column, value, exact_value(column, value, lambda _: None))
+                made = item_value(contract, column, item.get(column.name))
                 if made is not None:
                     item[column.name] = made
             block.items.append(item)
@@ -68,9 +67,20 @@ def _read_batch(batch: pa.RecordBatch, contract: Contract, done: int, block: Blo
             block.rejected.append(BadLine(misfit.reason, f"row {n}: {misfit.detail}", as_json(item)))
 
 
+class _Beyond:
+    """A time that Python has none for: it fits no column, and no item holds it."""
+
+
 def _python(values: pa.Array) -> list[object]:
     try:
         made: list[object] = values.to_pylist()
         return made
-    except (ValueError, OverflowError):  # a time that Python has none for: each is refused, or is no time of ours
-        return [str(value) if value.is_valid else None for value in values]
+    except (ValueError, OverflowError):
+        return [_python_value(value) for value in values]
+
+
+def _python_value(value: pa.Scalar) -> object:
+    try:
+        return value.as_py()
+    except (ValueError, OverflowError):
+        return _Beyond()

@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from caudal.contract import Column
-from caudal.ingest.transform.values import Misfit, json_text
+from caudal.contract import Column, Contract
+from caudal.ingest.transform.values import Misfit, exact_value, json_text
 from caudal.records import Item
 
 
@@ -29,8 +29,11 @@ class Block:
     rejected: list[BadLine] = field(default_factory=list)
 
 
-def check_storable(column: Column, given: Any, made: Any) -> Any:
-    """The value for an item: `made`, or what was given where the store keeps that. Raises Misfit for what it cannot keep."""
+def item_value(contract: Contract, column: Column, given: Any) -> Any:
+    """What was given for a column, as an item has it. Raises Misfit if the column or the store cannot hold it."""
+    if given is None and column.name in contract.key:
+        raise Misfit("null_key", f"{column.name} is part of the key and has no value")
+    made = exact_value(column, given, lambda _: None)
     if column.kind == "float" and made is not None and not (made == 0 or 1e-130 <= abs(made) < 1e126):
         raise Misfit("number_range", f"{column.name} is neither 0 nor of 1E-130 to 1E+126, and an item cannot hold it")
     return given if column.kind == "json" else made

@@ -106,7 +106,8 @@ numbers = st.one_of(
     st.integers(-(10**19), 10**19).map(str), st.integers(-(2**63) - 2, 2**63 + 1).map(str), st.decimals(allow_nan=False).map(str),
     st.floats().map(repr), st.integers(0, 10**40).map(str),
     st.sampled_from([
-        "0", "-0", "-0.0", "1.0", "1e2", "1E+2", "1.50", "1.500", "1.005", "9999999999.99", "10000000000", "1e-2", "1e-3", "1e400",
+        "0", "-0", "-0.0", "1.0", "1e2", "1E+2", "1.50", "1.500", "1.005", "9999999999.99", "10000000000", "1e-2", "1e-3",
+        "1e400",
         "-1e400", "1e-400", "1" * 400, "1" * 5000, "0." + "0" * 500 + "1", "1" + "0" * 60, "1e999999999999", "1e-99999",
         "9223372036854775807", "9223372036854775808", "-9223372036854775808", "9007199254740993", "0e-99999", "NaN", "Infinity",
         "-Infinity", "Inf", "-Inf", "01", "+1", ".5", "5.", "0x10", "1_0", "1" * 38, "1" * 39, "0.1" + "0" * 40,
@@ -115,13 +116,16 @@ numbers = st.one_of(
 texts = st.one_of(
     st.text(max_size=8).map(json.dumps), st.text(max_size=8).map(lambda text: json.dumps(text, ensure_ascii=False)),
     st.sampled_from([
-        r'"\ud800"', r'"\udc00"', r'"\ud83d\ude00"', r'"\u0000"', '""', '"web"', '"shop"', '"1.5"', '"abc"', '"0x10"', '"1e00002"',
-        '"+1"', '".5"', '"5."', '" 1"', '"1_0"', '"NaN"', '"Infinity"', '"nan"', '"-0"', '"5"', '"AAEC"', '"true"', '"a: Info, NaN]"',
+        r'"\ud800"', r'"\udc00"', r'"\ud83d\ude00"', r'"\u0000"', '""', '"web"', '"shop"', '"1.5"', '"abc"', '"0x10"',
+        '"1e00002"',
+        '"+1"', '".5"', '"5."', '" 1"', '"1_0"', '"NaN"', '"Infinity"', '"nan"', '"-0"', '"5"', '"AAEC"', '"true"',
+        '"a: Info, NaN]"',
         '"' + "9" * 39 + '"',
         '"2026-01-31"', '"2026-02-30"', '"0000-01-01"', '"0001-01-01"', '"9999-12-31"', '"2026-1-031"', '"10000-01-01"',
         '"2026-01-31T05"', '"2026-01-31T05Z"', '"2026-01-31 05:06"', '"2026-01-31T05:06:07"', '"2026-01-31T05:06:07.1+05:30"',
         '"2026-01-31T05:06:07+0530"', '"2026-01-31T05:06:07+05"', '"2026-01-31T05:06:07+05:99"', '"2026-01-31T05:06:07+25:00"',
-        '"2026-01-31T05:06:07-24:00"', '"2026-01-31T05:06:07.123456789Z"', '"2026-01-31T05:06:07.123456000Z"', '"2026-01-31T24:00Z"',
+        '"2026-01-31T05:06:07-24:00"', '"2026-01-31T05:06:07.123456789Z"', '"2026-01-31T05:06:07.123456000Z"',
+        '"2026-01-31T24:00Z"',
         '"2026-01-31T05:06:60Z"', '"2026-01-31T05:06:07 Z"', '"2026-01-31T05:06:07z"', '"0001-01-01T00:00:00+01:00"',
         '"9999-12-31T23:59:59.999999Z"', '"9999-12-31T23:59:59-01:00"', '"0000-06-01T00:00:00Z"',
     ]),
@@ -171,8 +175,8 @@ def damages(draw):
 
 
 whole_records = st.tuples(members(), damages())
-odd_records = st.sampled_from([b"", b"\n", b"{}", b"{}\n", b"[]\n", b"null\n", b"5", b"oops", b"\xff\xfe", b"{" * 300, b"[" * 3000,
-                               b'{"op":"rejected"}\n', b'{"op":"put","id":5,"time":1,"row":{}}\n', b'{"a":1}{"a":2}\n'])
+odd_records = st.sampled_from([b"", b"\n", b"{}", b"{}\n", b"[]\n", b"null\n", b"5", b"oops", b"\xff\xfe", b"{" * 300,
+                               b"[" * 3000,                               b'{"op":"rejected"}\n', b'{"op":"put","id":5,"time":1,"row":{}}\n', b'{"a":1}{"a":2}\n'])
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -194,7 +198,8 @@ def test_both_paths_agree_on_every_record_whatever_its_neighbours(form, cls, giv
     crowd = [good] * 33 + lines + [good] * 33
     rows, _ = outcome(decoder, crowd, first=10 - 33)
     assert {position: rows[position] for position in expected} == expected
-    assert sum(isinstance(row, dict) for row in rows.values()) == 66 + sum(isinstance(row, dict) for row in expected.values())
+    fitting = sum(isinstance(row, dict) for row in expected.values())
+    assert sum(isinstance(row, dict) for row in rows.values()) == 66 + fitting
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -228,15 +233,19 @@ def decoded(row, cls=Flat):
 
 
 @pytest.mark.parametrize(("column", "given_text", "expected"), [
-    ("count", "9223372036854775807", 2**63 - 1), ("count", "-9223372036854775808", -(2**63)), ("count", "9007199254740993", 2**53 + 1),
-    ("count", "9223372036854775808", "integer_overflow"), ("count", "1.0", 1), ("count", "1e3", 1000), ("count", "1.5", "not_an_integer"),
+    ("count", "9223372036854775807", 2**63 - 1), ("count", "-9223372036854775808", -(2**63)),
+    ("count", "9007199254740993", 2**53 + 1),
+    ("count", "9223372036854775808", "integer_overflow"), ("count", "1.0", 1), ("count", "1e3", 1000),
+    ("count", "1.5", "not_an_integer"),
     ("count", '"5"', "wrong_type"), ("count", "true", "wrong_type"), ("count", "null", "missing_required"),
-    ("price", "9999999999.99", Decimal("9999999999.99")), ("price", "10000000000", "decimal_overflow"), ("price", "0.1", Decimal("0.10")),
+    ("price", "9999999999.99", Decimal("9999999999.99")), ("price", "10000000000", "decimal_overflow"),
+    ("price", "0.1", Decimal("0.10")),
     ("price", "0.005", "decimal_scale"), ("price", "1e-99999", "decimal_scale"), ("price", '"12.5"', Decimal("12.50")),
     ("price", '"twelve"', "number_format"), ("price", "-0", Decimal("0.00")),
     ("big", "1" * 38, Decimal("1" * 38)), ("big", "-" + "9" * 38, Decimal("-" + "9" * 38)), ("big", "1" * 39, "number_precision"),
     ("big", "1" * 5000, "number_precision"),
-    ("ratio", "0.1", 0.1), ("ratio", "1e400", "float_overflow"), ("ratio", "1" * 399, "float_overflow"), ("ratio", "NaN", "invalid_json"),
+    ("ratio", "0.1", 0.1), ("ratio", "1e400", "float_overflow"), ("ratio", "1" * 399, "float_overflow"),
+    ("ratio", "NaN", "invalid_json"),
     ("ratio", "Infinity", "invalid_json"), ("paid", '"true"', "wrong_type"), ("paid", "1", "wrong_type"),
     ("day", '"2026-02-30"', "date_format"), ("day", '"2024-02-29"', date(2024, 2, 29)), ("day", '"0000-01-01"', "date_format"),
     ("at", '"2026-01-31T12:00:00.000001Z"', datetime(2026, 1, 31, 12, 0, 0, 1, UTC)),

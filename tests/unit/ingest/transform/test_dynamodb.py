@@ -131,7 +131,8 @@ def test_d15_sixteen_digits_are_microseconds_and_a_warning():
     image = {"order_id": {"S": "o1"}, "qty": {"N": "1"}}
     found = decode(Order, change(image, time=1767225661573241), change(image), change(image, time=1767225661))
     assert found.rows["_event_time"].to_pylist() == [
-        datetime(2026, 1, 1, 0, 1, 1, 573241, UTC), datetime(2026, 1, 1, 0, 1, 1, 573000, UTC), datetime(2026, 1, 1, 0, 1, 1, 0, UTC),
+        datetime(2026, 1, 1, 0, 1, 1, 573241, UTC), datetime(2026, 1, 1, 0, 1, 1, 573000, UTC),
+        datetime(2026, 1, 1, 0, 1, 1, 0, UTC),
     ]
     assert found.warnings == {"precision_inferred": 1}
     said = change(image, time=1767225661573241, ApproximateCreationDateTimePrecision="MICROSECOND")
@@ -161,7 +162,7 @@ def test_d24_columns_that_differ_only_in_case_are_refused():
         Email: str
         email: str
 
-    with pytest.raises(ContractError, match="Email and email.*column_collision"):
+    with pytest.raises(ContractError, match=r"Email and email .*column_collision"):
         read_contract(Person, name="person", key=["email"])
 
 
@@ -174,7 +175,8 @@ def test_d27_a_change_without_an_image_says_what_the_stream_must_be():
 
 
 @pytest.mark.parametrize("attribute", [
-    {"BOOL": "yes"}, {"S": 5}, {"N": "1_000"}, {"N": " 5"}, {"N": "0x10"}, {"N": "٥"}, {"N": True}, {"X": "5"}, {}, "5", {"SS": "abc"},
+    {"BOOL": "yes"}, {"S": 5}, {"N": "1_000"}, {"N": " 5"}, {"N": "0x10"}, {"N": "٥"}, {"N": True}, {"X": "5"}, {}, "5",
+    {"SS": "abc"},
     {"NS": [1]}, {"B": "%"}, {"L": {}}, {"M": []}, {"N": "NaN"},
 ])
 def test_an_attribute_that_dynamodb_cannot_have_written_is_quarantined(attribute):

@@ -154,7 +154,8 @@ def test_a_record_of_which_one_line_does_not_fit_fails_as_a_whole():
     (lambda r: {"records": [{"recordId": r["recordId"], "result": "Ok", "data": encoded("o1,a\n")}]}, "csv_fields"),
     (lambda r: {"records": [{"recordId": r["recordId"], "result": "Ok", "data": encoded('o1,"a,1,\n')}]}, "csv_fields"),
     (lambda r: {"records": [{"recordId": r["recordId"], "result": "Ok", "data": encoded('{"order_id":')}]}, "invalid_json"),
-    (lambda r: {"records": [5]}, "transform_output"), (lambda r: {"records": 5}, "transform_output"), (lambda r: None, "transform_output"),
+    (lambda r: {"records": [5]}, "transform_output"), (lambda r: {"records": 5}, "transform_output"),
+    (lambda r: None, "transform_output"),
     (lambda r: 1 / 0, "transform_raised"), (lambda r: exec("raise SystemExit"), "transform_raised"),
 ])
 def test_an_answer_of_the_wrong_shape_fails_its_own_record(answer, reason):

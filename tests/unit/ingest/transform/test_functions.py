@@ -39,7 +39,8 @@ PRICE = read_contract(Price, name="price")
 
 def record(n, **more):
     row = {
-        "id": f'"o{n}"', "count": str(n), "price": "1.50", "ratio": "1e300", "day": '"2026-01-31"', "at": '"2026-01-31T12:00:00.5Z"',
+        "id": f'"o{n}"', "count": str(n), "price": "1.50", "ratio": "1e300", "day": '"2026-01-31"',
+        "at": '"2026-01-31T12:00:00.5Z"',
         "photo": '{"$bytes":"AAEC"}', "tags": '["a",{"b":1.50}]', "channel": '"web"', **more,
     }
     inner = ",".join(f'"{name}":{value}' for name, value in row.items())
@@ -72,7 +73,8 @@ def test_a_function_that_changes_nothing_changes_nothing(function):
 
 def test_each_record_becomes_rows_or_none_or_fails_alone():
     def function(item):
-        return [item, {**item, "count": 100}, {**item}] if item["count"] == 0 else None if item["count"] == 1 else 1 / (item["count"] - 2)
+        return [item, {**item, "count": 100},
+        {**item}] if item["count"] == 0 else None if item["count"] == 1 else 1 / (item["count"] - 2)
 
     lines = [record(n) for n in range(4)] + [b"oops"]
     done = apply(function, lines)
@@ -86,11 +88,15 @@ def test_each_record_becomes_rows_or_none_or_fails_alone():
 
 @pytest.mark.parametrize(("made", "reason"), [
     ("text", "transform_output"), (5, "transform_output"), ([1], "transform_output"), ((), "transform_output"),
-    ({"id": None}, "null_key"), ({"count": "5"}, "wrong_type"), ({"count": None}, "missing_required"), ({"count": 2**63}, "integer_overflow"),
+    ({"id": None}, "null_key"), ({"count": "5"}, "wrong_type"), ({"count": None}, "missing_required"),
+    ({"count": 2**63}, "integer_overflow"),
     ({"price": Decimal("1.505")}, "decimal_scale"), ({"price": Decimal("NaN")}, "number_format"),
-    ({"price": 10**11}, "decimal_overflow"), ({"ratio": 10**400}, "float_overflow"), ({"ratio": Decimal("sNaN")}, "float_overflow"),
-    ({"at": datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))}, "timestamp_format"), ({"at": "yesterday"}, "timestamp_format"),
-    ({"day": datetime(2026, 1, 1)}, "date_format"), ({"tags": "a"}, "wrong_type"), ({"tags": [datetime(2026, 1, 1)]}, "wrong_type"),
+    ({"price": 10**11}, "decimal_overflow"), ({"ratio": 10**400}, "float_overflow"),
+    ({"ratio": Decimal("sNaN")}, "float_overflow"),
+    ({"at": datetime.max.replace(tzinfo=timezone(-timedelta(hours=5)))}, "timestamp_format"),
+    ({"at": "yesterday"}, "timestamp_format"),
+    ({"day": datetime(2026, 1, 1)}, "date_format"), ({"tags": "a"}, "wrong_type"),
+    ({"tags": [datetime(2026, 1, 1)]}, "wrong_type"),
     ({"tags": [float("nan")]}, "wrong_type"), ({"tags": ["\ud800"]}, "invalid_unicode"), ({"photo": 5}, "wrong_type"),
     ({"channel": "kiosk"}, "not_in_enumeration"),
 ])
@@ -189,25 +195,30 @@ def test_l07_a_larger_precision_fits_where_the_values_do():
 
 
 @pytest.mark.parametrize(("name", "values", "reason"), [
-    ("price", pa.array([1.005]), "decimal_scale"), ("price", pa.array(["1.5x"]), "number_format"), ("count", pa.array(["5"]), "wrong_type"),
+    ("price", pa.array([1.005]), "decimal_scale"), ("price", pa.array(["1.5x"]), "number_format"),
+    ("count", pa.array(["5"]), "wrong_type"),
     ("count", pa.array([True]), "wrong_type"), ("count", pa.array([2**64 - 1], pa.uint64()), "integer_overflow"),
     ("count", pa.array([1.5]), "not_an_integer"), ("at", pa.array([5]), "timestamp_format"),
     ("at", pa.array([2**62], pa.timestamp("us")), "timestamp_format"),
     ("at", pa.array([-(2**62)], pa.timestamp("us", "UTC")), "timestamp_format"),
 ])
 def test_a_batch_column_of_another_type_is_never_guessed(name, values, reason):
-    made = apply(per_batch(lambda rows: rows.select(["_position"]).append_column(name, pa.chunked_array([values]))), [record(0)], PRICE)
+    made = apply(per_batch(lambda rows: rows.select(["_position"]).append_column(name,
+    pa.chunked_array([values]))), [record(0)], PRICE)
     assert reasons(made) == {0: reason}
 
 
 @pytest.mark.parametrize(("name", "values", "expected"), [
-    ("price", pa.array([1.5]), Decimal("1.50")), ("price", pa.array([7], pa.int8()), Decimal("7.00")), ("count", pa.array([5.0]), 5),
-    ("count", pa.array([5], pa.uint8()), 5), ("count", pa.nulls(1), None), ("price", pa.array([Decimal("1.5")]).dictionary_encode(), Decimal("1.50")),
+    ("price", pa.array([1.5]), Decimal("1.50")), ("price", pa.array([7], pa.int8()), Decimal("7.00")),
+    ("count", pa.array([5.0]), 5),
+    ("count", pa.array([5], pa.uint8()), 5), ("count", pa.nulls(1), None),
+    ("price", pa.array([Decimal("1.5")]).dictionary_encode(), Decimal("1.50")),
     ("at", pa.array([1_000_001], pa.timestamp("us")), datetime(1970, 1, 1, 0, 0, 1, 1, UTC)),
     ("at", pa.array([1_000], pa.timestamp("ms", "Europe/Madrid")), datetime(1970, 1, 1, 0, 0, 1, 0, UTC)),
 ])
 def test_a_batch_column_that_loses_nothing_is_taken(name, values, expected):
-    made = apply(per_batch(lambda rows: rows.select(["_position"]).append_column(name, pa.chunked_array([values]))), [record(0)], PRICE)
+    made = apply(per_batch(lambda rows: rows.select(["_position"]).append_column(name,
+    pa.chunked_array([values]))), [record(0)], PRICE)
     assert made.rows[name].to_pylist() == [expected]
 
 
@@ -218,7 +229,8 @@ def test_nanoseconds_of_a_batch_are_cut_and_counted():
     assert made.warnings == {"timestamp_truncated": 1}
 
 
-@pytest.mark.parametrize("made", [None, 5, pa.table({"count": [1]}), pa.table({"_position": [999]}), pa.table({"_position": [None]})])
+@pytest.mark.parametrize("made", [None, 5, pa.table({"count": [1]}), pa.table({"_position": [999]}),
+pa.table({"_position": [None]})])
 def test_a_batch_answer_of_no_use_is_quarantined(made):
     assert reasons(apply(per_batch(lambda rows: made), [record(0)], PRICE)) == {0: "transform_output"}
 
