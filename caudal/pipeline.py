@@ -19,7 +19,7 @@ from caudal.learn.recommender import Recommender, check_recommender
 from caudal.learn.registry import ModelRegistry
 from caudal.learn.trainer import Trainer, open_trainer
 from caudal.serve import Endpoint, Shop, open_endpoint
-from caudal.tables import Table, declare_table
+from caudal.tables import Table, contracts, declare_table, lake_contracts, open_transforms
 
 
 class Pipeline:
@@ -49,7 +49,7 @@ class Pipeline:
     def recommender(self, name: str, **declared: Any) -> Recommender:
         """Declare a recommender: see `caudal.learn.recommender.Recommender`."""
         made = Recommender(name, **declared)
-        check_recommender(made, {t.name: t.contract for t in self.tables.values()}, set(self.recommenders))
+        check_recommender(made, lake_contracts(self.tables), set(self.recommenders))
         self.recommenders[name] = made
         return made
 
@@ -125,10 +125,10 @@ class Stages:
 
     def endpoint(self) -> Endpoint:
         """The endpoint; it answers once it is started."""
-        contracts = {table.name: table.contract for table in self.pipeline.tables.values()}
+        tables, recommenders = self.pipeline.tables, self.pipeline.recommenders
         return open_endpoint(self.config.url("endpoint"), Shop(
-            contracts, self.pipeline.recommenders, self.store, self.stream, self.catalog, self.query, self.models,
-            self.config.endpoint.stale_seconds,
+            contracts(tables), open_transforms(tables, self.config.url("transform")), recommenders, self.store, self.stream,
+            self.catalog, self.query, self.models, self.config.endpoint.stale_seconds,
         ))
 
     def table(self, name: str) -> Table:

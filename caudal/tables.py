@@ -1,12 +1,12 @@
 """One table of the shop as a pipeline declares it: a contract, and the deliveries that take it to the lake."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from caudal.contract import Contract, Delivery, Partition, UserFunction, read_contract, snake
 from caudal.errors import ContractError
-from caudal.ingest.transform import check_delivery
+from caudal.ingest.transform import Transform, check_delivery, open_transform
 from caudal.lake.catalog import LakeTable
 
 
@@ -28,6 +28,24 @@ class Table:
     def keyed(self) -> bool:
         """Whether it holds items; otherwise events are appended to it."""
         return bool(self.contract.key)
+
+
+def contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
+    """Each table's own contract."""
+    return {name: table.contract for name, table in tables.items()}
+
+
+def lake_contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
+    """Name in SQL to the contract of its rows."""
+    return {name: into.contract for table in tables.values() for name, into in table.lake.items()}
+
+
+def open_transforms(tables: Mapping[str, Table], url: str) -> dict[str, Transform]:
+    """Name in SQL to what makes its rows of records: the one that its writer runs."""
+    return {
+        name: open_transform(url, table.contract, table.lake[name].contract, delivery.transform)  # type: ignore[arg-type]
+        for table in tables.values() for name, delivery in table.deliveries.items()
+    }
 
 
 def declare_table(

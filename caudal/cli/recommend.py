@@ -49,9 +49,10 @@ def recommend(
 def _ask(stages: "Stages", declared: "Recommender", user: str, n: int, slot: str, item: str | None) -> "Recommendation":
     from caudal.serve.recommender import LiveRecommender
     from caudal.serve.state import LiveState
+    from caudal.tables import open_transforms
 
-    contracts = {table.name: table.contract for table in stages.pipeline.tables.values()}
-    state = LiveState(declared, contracts, stages.query, stages.catalog, stages.stream)
+    transforms = open_transforms(stages.pipeline.tables, stages.config.url("transform"))
+    state = LiveState(declared, transforms, stages.query, stages.catalog, stages.stream)
     state.start()
     try:
         _catch_up(state, stages.stream)

@@ -25,7 +25,7 @@ class LiveShop:
         self._shop = shop
         self._recommenders = {
             name: LiveRecommender(
-                declared, LiveState(declared, shop.contracts, shop.query, shop.catalog, shop.stream), shop.models
+                declared, LiveState(declared, shop.transforms, shop.query, shop.catalog, shop.stream), shop.models
             )
             for name, declared in shop.recommenders.items()
         }

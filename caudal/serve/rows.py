@@ -1,14 +1,15 @@
 """What arrived on a stream, as typed rows: those that now are, and those that no longer are."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caudal.contract import Contract
 from caudal.ingest.changes import encode_put
-from caudal.ingest.transform.decode import Decoder
+from caudal.ingest.transform import Transform
 from caudal.records import Records
 
 
@@ -31,28 +32,34 @@ _before = msgspec.json.Decoder(_Before)
 
 
 class ImageReader:
-    """Reads changes of one table as rows. What does not fit the contract is no row: the lake quarantines it."""
+    """Reads changes as rows of one lake table, by what the writer makes rows with.
 
-    def __init__(self, contract: Contract) -> None:
-        self._decoder = Decoder(contract)
-        self._key = list(contract.key)
+    What the writer would quarantine is no row here either.
+    """
+
+    def __init__(self, transform: Transform, key: Sequence[str]) -> None:
+        self._transform = transform
+        self._key = list(key)
 
     def read(self, records: Records) -> Images:
         """Every image: each row that was ever shown is in `now` once and, if it went again, in `before` once."""
-        rows = self._decoder.decode(records).rows
+        rows = self._transform.apply(records).rows
         if not self._key:
             return Images(rows, rows.slice(0, 0))
         gone = pc.equal(rows["_op"], "delete")
-        replaced = self._decoder.decode(_replaced(records)).rows
-        return Images(rows.filter(pc.invert(gone)), pa.concat_tables([replaced, rows.filter(gone)]))
+        return Images(rows.filter(pc.invert(gone)), pa.concat_tables([self._replaced(records), rows.filter(gone)]))
 
     def read_latest(self, records: Records) -> Images:
         """The row of each key as the records leave it, and in `before` every other image of the key."""
-        rows = self._decoder.decode(records).rows
-        newest = rows.group_by(self._key).aggregate([("_position", "max")])["_position_max"]
-        here = pc.and_(pc.is_in(rows["_position"], newest), pc.not_equal(rows["_op"], "delete"))
-        replaced = self._decoder.decode(_replaced(records)).rows
-        return Images(rows.filter(here), pa.concat_tables([replaced, rows.filter(pc.invert(here))]))
+        rows = self._transform.apply(records).rows
+        rows = rows.take(pc.sort_indices(rows["_position"]))  # stable
+        places = pa.array(np.arange(len(rows)))
+        newest = rows.append_column("_place", places).group_by(self._key).aggregate([("_place", "max")])["_place_max"]
+        here = pc.and_(pc.is_in(places, newest), pc.not_equal(rows["_op"].combine_chunks(), "delete"))
+        return Images(rows.filter(here), pa.concat_tables([self._replaced(records), rows.filter(pc.invert(here))]))
+
+    def _replaced(self, records: Records) -> pa.Table:
+        return self._transform.apply(_replaced(records)).rows
 
 
 def _replaced(records: Records) -> Records:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from caudal.contract import Contract
 from caudal.ingest.store import Store
 from caudal.ingest.stream import Stream
+from caudal.ingest.transform import Transform
 from caudal.lake.catalog import Catalog
 from caudal.lake.query import Query
 from caudal.learn.recommender import Recommender
@@ -17,7 +18,9 @@ class Shop:
     """A shop's tables and recommenders, and the opened stages behind them; whoever opened these closes them."""
 
     contracts: Mapping[str, Contract]
-    """Table to its contract."""
+    """Table of the shop to its contract."""
+    transforms: Mapping[str, Transform]
+    """Table of the lake to what makes its rows of records: the live state reads with the writer's own."""
     recommenders: Mapping[str, Recommender]
     store: Store
     stream: Stream

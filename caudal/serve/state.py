@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from caudal.contract import Contract
 from caudal.errors import CaudalError
 from caudal.ingest.stream import Stream
+from caudal.ingest.transform import Transform
 from caudal.lake.catalog import Catalog
 from caudal.lake.query import Query
 from caudal.learn.dataset import Codes, Times
@@ -41,7 +41,7 @@ class LiveState:
     """What is known of shoppers and items, milliseconds behind the stream."""
 
     def __init__(
-        self, recommender: Recommender, contracts: Mapping[str, Contract],
+        self, recommender: Recommender, transforms: Mapping[str, Transform],
         query: Query, catalog: Catalog, stream: Stream,
     ) -> None:
         self._query, self._catalog = query, catalog
@@ -54,18 +54,18 @@ class LiveState:
         """Time of the newest interaction, microseconds since 1970, UTC: never later than the clock, never going back."""
         self.skipped = 0
         """Records on which the recommender's query failed."""
-        table, name, images = self._source(recommender.interactions, contracts)
+        table, name, images = self._source(recommender.interactions, transforms)
         self._interactions = _Source(recommender.interactions, table, images.read)
         self.followers = [Follower(stream, name, self._load_interactions, self._follow_interactions)]
         if recommender.items:
-            table, name, images = self._source(recommender.items, contracts)
+            table, name, images = self._source(recommender.items, transforms)
             self._items = _Source(recommender.items, table, images.read_latest)
             self.followers.append(Follower(stream, name, self._load_items, self._follow_items))
 
-    def _source(self, sql: str, contracts: Mapping[str, Contract]) -> tuple[str, str, ImageReader]:
-        table = table_of(sql)
-        stream = self._catalog.tables()[table].source
-        return table, stream, ImageReader(contracts[stream])
+    def _source(self, sql: str, transforms: Mapping[str, Transform]) -> tuple[str, str, ImageReader]:
+        """The lake table of a query, its stream, and what reads that."""
+        table = self._catalog.snapshot(table_of(sql)).table
+        return table.name, table.source, ImageReader(transforms[table.name], table.contract.key)
 
     def start(self) -> None:
         """Load the snapshots, then follow the streams."""

@@ -14,6 +14,7 @@ from caudal.contract import Digits, personal
 from caudal.pipeline import Pipeline, Stages
 from caudal.records import Item
 from caudal.serve.shop import Shop
+from caudal.tables import contracts, open_transforms
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -66,10 +67,10 @@ def open_small_shop(folder: Path, pipeline: Pipeline | None = None) -> Stages:
 
 def shop_of(stages: Stages, stale_seconds: float = 60.0) -> Shop:
     """What an endpoint serves of it."""
-    contracts = {name: table.contract for name, table in stages.pipeline.tables.items()}
+    tables = stages.pipeline.tables
     return Shop(
-        contracts, stages.pipeline.recommenders, stages.store, stages.stream, stages.catalog, stages.query, stages.models,
-        stale_seconds,
+        contracts(tables), open_transforms(tables, "inprocess:"), stages.pipeline.recommenders, stages.store,
+        stages.stream, stages.catalog, stages.query, stages.models, stale_seconds,
     )
 
 

@@ -16,7 +16,7 @@ class LiveTest:
         self.stages, self.store, self.models = stages, stages.store, stages.models
         shop = shop_of(stages)
         self.declared = shop.recommenders["for_you"]
-        self.state = LiveState(self.declared, shop.contracts, shop.query, shop.catalog, shop.stream)
+        self.state = LiveState(self.declared, shop.transforms, shop.query, shop.catalog, shop.stream)
         self.recommender = LiveRecommender(self.declared, self.state, shop.models)
         self.state.start()
         self.recommender.refresh()

@@ -1,13 +1,15 @@
 """The live state is the lake's, a few milliseconds ahead."""
 
 import time
+from datetime import datetime
 
 import pytest
 
+from caudal import Delivery, Pipeline
 from caudal.errors import Unavailable
 from caudal.ingest.stream.memory import MemoryStream
 from caudal.serve.state import LiveState
-from caudal.testing.shop import deliver, eventually, product, sale, shop_of, some_products, some_sales
+from caudal.testing.shop import START, deliver, eventually, open_small_shop, product, sale, shop_of, some_products, some_sales
 
 
 def everything(live):
@@ -118,12 +120,50 @@ def test_without_an_items_query_every_item_seen_is_for_sale(stages):
 
     shop = shop_of(stages)
     declared = replace(shop.recommenders["for_you"], items="")
-    state = LiveState(declared, shop.contracts, shop.query, shop.catalog, shop.stream)
+    state = LiveState(declared, shop.transforms, shop.query, shop.catalog, shop.stream)
     state.start()
     stages.store.put("sale", sale("u", "i"))
     eventually(lambda: not any(follower.health().behind for follower in state.followers))
     assert state.catalogue.available(1).all() and state.catalogue.repeatable(1).all()
     state.close()
+
+
+def test_rows_that_a_transform_made_are_followed_as_they_are_delivered(tmp_path):
+    pipeline = Pipeline("made")
+
+    class Line:
+        who: str
+        what: str
+        sold_at: datetime
+
+    def lines(order):
+        if order["test"]:
+            return None
+        return [{"who": order["who"].lower(), "what": what, "sold_at": order["sold_at"]} for what in order["items"]]
+
+    @pipeline.table(key=["order_id"], deliveries=[Delivery(into=Line, key=["who", "what"], transform=lines)])
+    class Order:
+        order_id: str
+        who: str
+        items: list
+        sold_at: datetime
+        test: bool
+
+    pipeline.recommender("made", interactions="SELECT who AS user, what AS item, sold_at AS time FROM line")
+    with open_small_shop(tmp_path, pipeline) as stages:
+        shop = shop_of(stages)
+        state = LiveState(pipeline.recommenders["made"], shop.transforms, shop.query, shop.catalog, shop.stream)
+        order = {"order_id": "1", "who": "ANN", "items": ["tea", "salt"], "sold_at": START, "test": False}
+        stages.store.put("order", order)
+        deliver(stages, ["line"])
+        state.start()
+        stages.store.put("order", {**order, "order_id": "2", "who": "BOB"})
+        stages.store.put("order", {**order, "order_id": "3", "who": "BOB", "items": ["rice"], "test": True})
+        stages.store.delete("order", ["1"])
+        eventually(lambda: not any(follower.health().behind for follower in state.followers))
+        bought = {user: {state.catalogue.names[code] for code in state.histories.of(user).bought} for user in ("ann", "bob")}
+        state.close()
+    assert bought == {"ann": set(), "bob": {"tea", "salt"}}
 
 
 class FlakyStream(MemoryStream):

@@ -176,7 +176,8 @@ def damages(draw):
 
 whole_records = st.tuples(members(), damages())
 odd_records = st.sampled_from([b"", b"\n", b"{}", b"{}\n", b"[]\n", b"null\n", b"5", b"oops", b"\xff\xfe", b"{" * 300,
-                               b"[" * 3000,                               b'{"op":"rejected"}\n', b'{"op":"put","id":5,"time":1,"row":{}}\n', b'{"a":1}{"a":2}\n'])
+                               b"[" * 3000,
+                               b'{"op":"rejected"}\n', b'{"op":"put","id":5,"time":1,"row":{}}\n', b'{"a":1}{"a":2}\n'])
 
 
 @pytest.mark.parametrize("form", FORMS)
