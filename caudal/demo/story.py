@@ -27,6 +27,8 @@ from caudal.supervisor import Supervisor
 from caudal.verify import verify
 
 BATCH = 1000
+REFRESH = 10 * BATCH
+"""Records after which the progress of the lake is read again."""
 KILLS = (0.25, 0.5, 0.75)
 """Parts of the import after which the writer is killed."""
 
@@ -98,25 +100,23 @@ def _shop(stages: Stages, pipeline_file: Path, rows: int, console: Console) -> N
     writer = Supervisor(pipeline_file, ("writer",))
     writer.start()
     kills = [int(total * part) for part in KILLS]
-    began, done = time.monotonic(), 0
+    began, done, before = time.monotonic(), 0, 0
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     try:
         with Progress(*columns, console=console) as progress:
             writing = progress.add_task("written to the store", total=total)
             delivered = progress.add_task("in the lake", total=total)
-            for block in blocks:
-                for batch in _batches(block):
-                    stages.store.put_batch("sale", batch)
-                    done += len(batch)
-                    progress.update(writing, completed=done)
+            for batch in (batch for block in blocks for batch in _batches(block)):
+                stages.store.put_batch("sale", batch)
+                done += len(batch)
+                progress.update(writing, completed=done)
                 if kills and done >= kills[0]:
                     kills.pop(0)
-                    part = writer.parts["writer"]
-                    if part.process.poll() is None:
-                        os.kill(part.process.pid, signal.SIGKILL)
-                    progress.console.print(f"   kill -9 of the writer at record {done:,}")
+                    before = _kill(stages, writer, before)
+                    progress.console.print(f"   kill -9 of the writer at record {done:,}, {before:,} in the lake")
                 writer.watch()
-                progress.update(delivered, completed=_reached(stages, "sale"))
+                if done % REFRESH == 0:
+                    progress.update(delivered, completed=_reached(stages, "sale"))
             written = time.monotonic() - began
             while any(_reached(stages, name) < total for name in ("sale", "sale_csv")):
                 writer.watch()
@@ -129,6 +129,15 @@ def _shop(stages: Stages, pipeline_file: Path, rows: int, console: Console) -> N
     console.print(f"   {len(products):,} products, {len(households):,} households")
     console.print(f"   {total:,} sales: {total / written:,.0f} durable writes/s; all in the lake, as Parquet and as CSV, "
                   f"{(arrived - written):.1f} s after the last write")
+
+
+def _kill(stages: Stages, writer: Supervisor, before: int) -> int:
+    """Kill the writer in the midst of its work, once it has got further than `before`; how far it got."""
+    while (reached := _reached(stages, "sale")) <= before or writer.parts["writer"].process.poll() is not None:
+        writer.watch()
+        time.sleep(0.02)
+    os.kill(writer.parts["writer"].process.pid, signal.SIGKILL)
+    return reached
 
 
 def _batches(block: list[Item]) -> Iterable[list[Item]]:
