@@ -11,7 +11,18 @@ __all__ = [
 
 if TYPE_CHECKING:
     from caudal.contract import (
-        Delivery, Digits, day, hour, identity, lambda_handler, month, per_batch, personal, renamed, ttl, year,
+        Delivery,
+        Digits,
+        day,
+        hour,
+        identity,
+        lambda_handler,
+        month,
+        per_batch,
+        personal,
+        renamed,
+        ttl,
+        year,
     )
     from caudal.pipeline import Pipeline
 else:

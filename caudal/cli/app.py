@@ -8,8 +8,24 @@ import typer
 
 from caudal import __version__
 from caudal.cli import (
-    delete, demo, flush, get, import_, init, models, promote, put, quarantine, query, recommend, rollback, status, tables,
-    train, up, verify,
+    delete,
+    demo,
+    flush,
+    get,
+    import_,
+    init,
+    models,
+    promote,
+    put,
+    quarantine,
+    query,
+    recommend,
+    rollback,
+    status,
+    tables,
+    train,
+    up,
+    verify,
 )
 
 GLOBAL_OPTIONS = ("--pipeline", "--version")

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 
-
 def demo(
     folder: Annotated[Path, typer.Option(help="Where it is left, to go on with.")] = Path("demo"),
     rows: Annotated[int, typer.Option(help="Lines of receipts; 0 for all 1,469,307.", envvar="CAUDAL_DEMO_ROWS", min=0)] = 0,

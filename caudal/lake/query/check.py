@@ -112,7 +112,7 @@ def _check(statement: Statement, node: Any) -> None:
             raise _unknown_function(statement, node.name.lower(), node)
     elif kind not in SYNTAX and kind not in FUNCTIONS:
         if isinstance(node, exp.Func):
-            raise _unknown_function(statement, node.sql_name().lower(), node)
+            raise _unknown_function(statement, _function_name(node), node)
         raise QueryError(f"{_words(kind)} may not be part of a query", hint=_READ_ONLY, **statement.place(node))
     if isinstance(node, exp.Table):
         _check_table(statement, node)
@@ -124,13 +124,18 @@ def _check(statement: Statement, node: Any) -> None:
 
 def _check_table(statement: Statement, table: Any) -> None:
     if not isinstance(table.this, exp.Identifier):
-        name = table.this.name if isinstance(table.this, exp.Anonymous) else table.this.sql_name()
-        raise QueryError(f"{name.lower()}(...) is not a table", hint="FROM takes tables, subqueries and UNNEST(...)",
+        name = _function_name(table.this)
+        raise QueryError(f"{name}(...) is not a table", hint="FROM takes tables, subqueries and UNNEST(...)",
                          **statement.find(name))
     extra = {key for key, value in table.args.items() if value} - {"this", "db", "catalog", "alias", "joins", "sample"}
     if extra:
         raise QueryError(f"{table.name}: {', '.join(sorted(extra))} may not follow a table", hint="use a plain table name",
                          **statement.place(table))
+
+
+def _function_name(node: Any) -> str:
+    name = node.name if isinstance(node, exp.Anonymous) else node.sql_name() if isinstance(node, exp.Func) else node.key
+    return str(name).lower()
 
 
 def _unknown_function(statement: Statement, name: str, node: Any) -> QueryError:

@@ -182,14 +182,28 @@ def size(node: Any) -> Any:
     return cast(call("CARDINALITY", node.this), "BIGINT") if is_type(node.this, "MAP") else call("LEN", node.this)
 
 
+_MOST = 10_000
+"""Entries of a sequence, as in Athena; what DuckDB makes at once is outside its memory limit."""
+
+
 def sequence(node: Any) -> Any:
     """Both ends included; dates by day; downwards when the end is lower."""
     start, end, step = node.args["start"], node.args["end"], node.args.get("step")
-    if is_type(start, "DATE"):
-        return duck("CAST(GENERATE_SERIES(:a, :b, :s) AS DATE[])", a=start, b=end, s=step or duck("INTERVAL 1 DAY"))
-    if step is None:
-        return duck("GENERATE_SERIES(:a, :b, CASE WHEN :a <= :b THEN 1 ELSE -1 END)", a=start, b=end)
-    return None
+    if is_type(start, "DATE", "TIMESTAMP", "TIMESTAMPTZ"):
+        step = step or duck("INTERVAL 1 DAY")
+        length = duck("ABS(EPOCH(:b) - EPOCH(:a)) / ABS(EPOCH(:s))", a=start, b=end, s=step)
+    else:
+        step = step or duck("CASE WHEN :a <= :b THEN 1 ELSE -1 END", a=start, b=end)
+        length = duck("ABS(CAST(:b AS HUGEINT) - :a) // ABS(:s)", a=start, b=end, s=step)
+    made = duck("GENERATE_SERIES(:a, :b, :s)", a=start, b=end, s=step)
+    return _limited(length, cast(made, "DATE[]") if is_type(start, "DATE") else made)
+
+
+def _limited(length: Any, made: Any) -> Any:
+    """`made`, or an error, and not by error(), for TRY does not take that."""
+    return duck(
+        f"CASE WHEN :n <= {_MOST} OR CAST(CONCAT('caudal: too long', :n) AS BIGINT) > 0 THEN :x END", n=length, x=made
+    )
 
 
 def slice_(node: Any) -> Any:
@@ -202,7 +216,8 @@ def position(node: Any) -> Any:
 
 
 def repeat(node: Any) -> Any:
-    return duck("LIST_TRANSFORM(GENERATE_SERIES(1, :n), LAMBDA _i : :x)", x=node.this, n=node.args["times"])
+    made = duck("LIST_TRANSFORM(GENERATE_SERIES(1, :n), LAMBDA _i : :x)", x=node.this, n=node.args["times"])
+    return _limited(node.args["times"], made)
 
 
 def reduce(node: Any) -> Any:

@@ -13,6 +13,8 @@ def explained(statement: Statement, error: Exception) -> CaudalError:
     kind, text = type(error).__name__, str(error).split(": ", 1)[-1]
     if "Division by zero" in text:
         return QueryError("DIVISION_BY_ZERO: a divisor is zero", hint="write try(a / b) for NULL, or a / nullif(b, 0)")
+    if "caudal: too long" in text:
+        return QueryError("INVALID_FUNCTION_ARGUMENT: an array would have more than 10000 entries", hint="join with a table instead")
     if kind == "ConversionException":
         return _conversion(text)
     if kind == "OutOfRangeException":

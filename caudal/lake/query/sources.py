@@ -113,7 +113,7 @@ def _csv_shape(location: str) -> _Shape:
     raise AssertionError
 
 
-class _explained(suppress):  # noqa: N801 - a context manager
+class _explained(suppress):
     """Says which file could not be read."""
 
     def __init__(self, location: str) -> None:

@@ -20,6 +20,7 @@ SUSPECT = (
 HARMLESS = {
     "log", "log2", "log10", "current_date", "current_timestamp", "localtimestamp", "repeat", "set_agg", "array_position", "concat_ws",
     "format", "translate", "map_from_entries", "geometric_mean", "regexp_replace", "regexp_split",
+    "json_extract_path_text",
 }
 
 

@@ -43,9 +43,18 @@ def test_a_folder_with_a_quote_in_its_name_is_read(lake, query):
 
 def test_too_little_memory_is_an_error_that_says_what_to_raise(query):
     with pytest.raises(QueryError, match="EXCEEDED_MEMORY_LIMIT") as caught:
-        query.execute("SELECT cardinality(array_agg(x)) FROM unnest(sequence(1, 100000000)) AS t(x)")
+        query.execute("SELECT cardinality(array_agg(n)) FROM t", tables={"t": pa.table({"n": range(12_000_000)})})
     assert "memory_mb" in caught.value.hint
     assert query.execute("SELECT 1").num_rows == 1
+
+
+@pytest.mark.parametrize("sql", [
+    "SELECT sequence(1, 1000000000)", "SELECT sequence(9223372036854775807, -9223372036854775807)", "SELECT repeat('x', 1000000000)",
+    "SELECT sequence(timestamp '2000-01-01 00:00:00', timestamp '2026-01-01 00:00:00', interval '1' second)",
+])
+def test_an_array_that_no_limit_holds_is_refused(query, sql):
+    with pytest.raises(QueryError, match="more than 10000"):
+        query.execute(sql)
 
 
 def test_given_tables_need_no_catalog():
