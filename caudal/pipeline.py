@@ -134,7 +134,7 @@ class Stages:
     def table(self, name: str) -> Table:
         """A declared table. Raises NotFound."""
         if name not in self.pipeline.tables:
-            raise NotFound(f"no table {name} in {self.pipeline.name}", hint=f"there is {', '.join(self.pipeline.tables) or 'none'}")
+            raise NotFound(f"no table {name}", hint=f"there is {', '.join(self.pipeline.tables) or 'none'}")
         return self.pipeline.tables[name]
 
     def close(self) -> None:

@@ -1,8 +1,9 @@
 """The verbs of `caudal`, in the order in which somebody meets them."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -57,7 +58,7 @@ def make_app() -> typer.Typer:
     app.callback(help=unwrapped(HELP))(_globals)
     for panel, verbs in PANELS.items():
         for name, verb in verbs.items():
-            app.command(name, help=unwrapped(verb.__doc__ or ""), rich_help_panel=panel)(verb)
+            app.command(name, help=unwrapped(verb.__doc__ or ""), rich_help_panel=panel)(cast(Callable[..., Any], verb))
     app.add_typer(quarantine.app, name="quarantine", rich_help_panel="Lake")
     return app
 

@@ -26,7 +26,8 @@ def flush(
 ) -> None:
     """Deliver all that was written until now.
 
-    Batches are delivered whatever their size or age. Delivers here if nobody else does; else asks the running writer (`caudal up`) and waits for it.
+    Batches are delivered whatever their size or age. Delivers here if nobody else does; else asks the running
+    writer (`caudal up`) and waits for it.
 
     Example: caudal flush sale
     """
@@ -40,7 +41,8 @@ def flush(
         show_json(done)
         return
     for one in done:
-        say(f"{one['table']}: {one['records']:,} records delivered{'' if one['by'] == 'caudal flush' else ' by the running writer'}")
+        by = "" if one["by"] == "caudal flush" else " by the running writer"
+        say(f"{one['table']}: {one['records']:,} records delivered{by}")
 
 
 def _flush(stages: "Stages", name: str, until: float) -> dict[str, object]:

@@ -19,7 +19,8 @@ def import_file(
 ) -> None:
     """Write each line of a file to a table.
 
-    Lines that do not fit go to quarantine, and then the exit code is 1. Items that are there already, exactly so, are left alone: an import that was stopped can be run again. Events are
+    Lines that do not fit go to quarantine, and then the exit code is 1. Items that are there already, exactly so,
+    are left alone: an import that was stopped can be run again. Events are
     always added.
 
     Example: caudal import sale sales.jsonl

@@ -40,7 +40,8 @@ def _read(text: str) -> dict[str, object]:
     try:
         item = decode_item(text.encode())
     except (ValueError, AttributeError, UnicodeError, RecursionError):
-        item = None  # type: ignore[assignment]
-    if not isinstance(item, dict):
+        item = {}
+        text = ""
+    if not text or not isinstance(item, dict):
         raise UsageError("the item is not a JSON object", hint="""write '{"column": "value"}', in single quotes""")
     return item

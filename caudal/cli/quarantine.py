@@ -53,7 +53,9 @@ def list_(
             for record in waiting(stages.catalog, stages.files, name):
                 counts[record.reason] += 1
                 oldest[record.reason] = min(record.arrived, oldest.get(record.reason, record.arrived))
-            found += [{"table": name, "reason": reason, "records": n, "oldest": oldest[reason]} for reason, n in counts.most_common()]
+            found += [
+                {"table": name, "reason": reason, "records": n, "oldest": oldest[reason]} for reason, n in counts.most_common()
+            ]
     if json:
         show_json(found)
     elif not found:
@@ -107,7 +109,8 @@ def show(
 def replay(context: typer.Context, table: Table, reason: Reason = None, json: Json = False) -> None:
     """Try records again with today's contract and transform.
 
-    What still does not fit stays, and then the exit code is 1. A record keeps its place in the stream: replayed twice is the same as once.
+    What still does not fit stays, and then the exit code is 1. A record keeps its place in the stream: replayed
+    twice is the same as once.
 
     Example: caudal quarantine replay sale
     """

@@ -21,7 +21,8 @@ def train(
 ) -> None:
     """Train a new version of a recommender's model.
 
-    It is judged beside plain popularity, on a last part of the time that it was not trained on, and goes live unless it is clearly worse than the version that is.
+    It is judged beside plain popularity, on a last part of the time that it was not trained on, and goes live
+    unless it is clearly worse than the version that is.
 
     Example: caudal train for_you
     """

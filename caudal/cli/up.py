@@ -45,7 +45,8 @@ def _check(context: typer.Context) -> str:
     try:
         socket.create_server((parts.hostname or "", parts.port or 0)).close()
     except OSError as error:
-        raise ConfigError(f"{address}: {error.strerror}", hint="is it up already? Or choose another port in endpoint.url") from None
+        hint = "is it up already? Or choose another port in endpoint.url"
+        raise ConfigError(f"{address}: {error.strerror}", hint=hint) from None
     return address
 
 

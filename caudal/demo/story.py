@@ -287,7 +287,8 @@ def _account(stages: Stages, console: Console) -> bool:
     table = Table("table", "read", "delivered", "dropped", "quarantined")
     for name in sorted({shard.table for shard in found.shards}):
         shards = [shard for shard in found.shards if shard.table == name]
-        table.add_row(name, *(f"{sum(getattr(s, what) for s in shards):,}" for what in ("read", "delivered", "dropped", "quarantined")))
+        sums = (sum(getattr(s, what) for s in shards) for what in ("read", "delivered", "dropped", "quarantined"))
+        table.add_row(name, *(f"{value:,}" for value in sums))
     console.print(table)
     for problem in found.problems:
         console.print(f"   {problem}")

@@ -50,3 +50,9 @@ def test_the_reference_of_settings_is_as_the_code_says():
     from caudal.reference import configuration
 
     assert (ROOT / "docs" / "configuration.md").read_text() == configuration(), "python -m caudal.reference > docs/configuration.md"
+
+
+def test_the_reference_of_commands_is_as_the_code_says():
+    from caudal.cli.reference import reference
+
+    assert (ROOT / "docs" / "cli.md").read_text() == reference(), "python -m caudal.cli.reference > docs/cli.md"
