@@ -1,4 +1,4 @@
-"""kill -9 at random moments, in writers, importers and those who put: nothing lost, nothing twice, nothing half."""
+"""kill -9 of writers, importers and those who put, all at once on one shop: nothing lost, nothing twice, nothing half."""
 
 import gzip
 import io
