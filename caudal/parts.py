@@ -122,6 +122,7 @@ def main(part: str, path: str) -> None:
         signal.signal(name, lambda *_: stop.set())
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     pipeline, config = load_pipeline(Path(path))
+    write_error(config, part, None)  # of an earlier run
     with pipeline.open(config) as stages:
         try:
             PARTS[part](stages, stop)

@@ -25,6 +25,9 @@ from caudal.errors import CaudalError, QueryError, UsageError
 
 FAILED, WRONG_USAGE, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
+GRACE_SECONDS = 1.0
+"""How long a library that is busy has to notice an interrupt."""
+
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; returns its exit code."""
@@ -32,6 +35,9 @@ def run(arguments: Sequence[str]) -> int:
 
     def interrupt(*_: object) -> None:
         interrupted.set()
+        end = threading.Timer(GRACE_SECONDS, os._exit, (INTERRUPTED,))  # whatever is written survives a kill
+        end.daemon = True
+        end.start()
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)

@@ -1,5 +1,6 @@
 """`caudal up`: everything that runs all the time."""
 
+import os
 import signal
 import socket
 import threading
@@ -10,6 +11,9 @@ import typer
 from caudal.cli.screen import note, say
 from caudal.cli.session import opened, pipeline_file
 from caudal.errors import ConfigError
+
+if TYPE_CHECKING:
+    from caudal.supervisor import Supervisor
 
 WATCH_SECONDS = 0.2
 
@@ -46,11 +50,11 @@ def _check(context: typer.Context) -> str:
         socket.create_server((parts.hostname or "", parts.port or 0)).close()
     except OSError as error:
         hint = "is it up already? Or choose another port in endpoint.url"
-        raise ConfigError(f"{address}: {error.strerror}", hint=hint) from None
+        raise ConfigError(f"{address}: {os.strerror(error.errno or 0)}", hint=hint) from None
     return address
 
 
-def _watch(supervisor: "Supervisor", address: str, stop: threading.Event) -> None:  # type: ignore[name-defined]  # noqa: F821
+def _watch(supervisor: "Supervisor", address: str, stop: threading.Event) -> None:
     answers = False
     while not stop.wait(WATCH_SECONDS):
         supervisor.watch()

@@ -206,7 +206,8 @@ class QuerySuite(QueryFormats):
         def ask(n: int) -> list[Any]:
             given = {"mine": pa.table({"n": [n]})}
             sql = "SELECT n, (SELECT sum(quantity) FROM shop_order) AS total FROM mine"
-            return query.execute(sql, tables=given).to_pylist()
+            rows: list[Any] = query.execute(sql, tables=given).to_pylist()
+            return rows
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(ask, range(100))) == [[{"n": n, "total": 10}] for n in range(100)]

@@ -107,7 +107,8 @@ class QueryFormats:
 
     def test_g04_the_contract_gives_the_type_whatever_a_file_holds(self, lake: Lake, query: Query) -> None:
         table = lake.declare(Contract("t", (Column("cost", "decimal", nullable=True, precision=12, scale=2),)))
-        for n, values in enumerate(([1, 2], [1.5], [None])):
+        different: tuple[list[Any], ...] = ([1, 2], [1.5], [None])
+        for n, values in enumerate(different):
             system = {"_op": ["event"] * len(values), "_reason": pa.nulls(len(values), pa.string()), "_event_id": ["e"] * len(values),
                       "_event_time": pa.array([0] * len(values), pa.timestamp("us", "UTC")),
                       "_shard": pa.array([0] * len(values), pa.int32()), "_position": [n * 10 + i for i in range(len(values))]}

@@ -2,7 +2,7 @@
 
 from caudal.config import QueryConfig
 from caudal.lake.query import BACKENDS, open_query
-from caudal.testing.query import QuerySuite
+from caudal.testing import QuerySuite
 
 
 class TestDuckdbQuery(QuerySuite):

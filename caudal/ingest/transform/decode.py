@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from caudal.contract import SYSTEM, TIMESTAMP, Contract
 from caudal.ingest.transform.cast import both, fitting, in_range
 from caudal.ingest.transform.dynamodb import DynamodbForm
-from caudal.ingest.transform.form import Columns, Form, blanked, not_json, parse
+from caudal.ingest.transform.form import Columns, Form, blanked, parse
 from caudal.ingest.transform.native import CaudalForm, PlainForm
 from caudal.ingest.transform.values import Already, Misfit, exact_row
 from caudal.records import Records, Rejected
@@ -92,7 +92,7 @@ class Decoder:
             columns = self._form.columns(parse(records, self._form.schema), records)
         except pa.ArrowInvalid:
             return None
-        misfits = np.union1d(np.union1d(suspects, not_json(records)), self._misfits(columns)).astype(np.int64)
+        misfits = np.union1d(suspects, self._misfits(columns)).astype(np.int64)
         fits = ~_mask(len(records), misfits)
         seen = Counter({
             name: int((where.to_numpy(zero_copy_only=False) & fits).sum()) for name, where in columns.warnings.items()

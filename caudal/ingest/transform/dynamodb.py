@@ -41,26 +41,25 @@ class DynamodbForm(Form):
         super().__init__(contract)
         self.has_fast_path = all(column.kind in _TAG for column in contract.columns)
         self._image = pa.struct([pa.field(column.name, _attribute(column)) for column in contract.columns if column.kind in _TAG])
-        self.schema = self._schema("NewImage")
-
-    def _schema(self, image: str) -> pa.Schema:
-        return pa.schema([
-            ("eventID", pa.string()), ("eventName", pa.string()),
-            ("userIdentity", pa.struct([("type", pa.string()), ("principalId", pa.string())])),
-            ("dynamodb", pa.struct([
-                ("ApproximateCreationDateTime", pa.int64()), ("ApproximateCreationDateTimePrecision", pa.string()),
-                (image, self._image),
-            ])),
+        inner = [("ApproximateCreationDateTime", pa.int64()), ("ApproximateCreationDateTimePrecision", pa.string())]
+        self.schema = pa.schema([
+            ("eventID", pa.string()), ("eventName", pa.string()), ("dynamodb", pa.struct([*inner, ("NewImage", self._image)])),
+        ])
+        self._removed = pa.schema([
+            ("userIdentity", pa.struct([("principalId", pa.string())])), ("dynamodb", pa.struct([("OldImage", self._image)])),
         ])
 
     def columns(self, parsed: pa.Table, records: Records) -> Columns:
         name = parsed["eventName"].combine_chunks()
         removed = pc.fill_null(pc.equal(name, "REMOVE"), False)
         time, precision, image = parsed["dynamodb"].combine_chunks().flatten()
+        reason = pa.nulls(len(records), pa.string())
         if pc.any(removed).as_py():
             kept = np.flatnonzero(~removed.to_numpy(zero_copy_only=False))
-            old = parse(blanked(records, kept), self._schema("OldImage"))
-            image = pc.if_else(removed, old["dynamodb"].combine_chunks().flatten()[2], image)
+            identity, old = (column.combine_chunks().flatten()[0] for column in parse(blanked(records, kept), self._removed).columns)
+            image = pc.if_else(removed, old, image)
+            expired = pc.fill_null(pc.equal(identity, "dynamodb.amazonaws.com"), False)
+            reason = pc.if_else(removed, pc.if_else(expired, "ttl", "user"), reason)
         id = parsed["eventID"].combine_chunks()
         fits = pc.and_(pc.and_(pc.is_in(name, _OPS), time.is_valid()), pc.and_(image.is_valid(), id.is_valid()))
         values = []
@@ -71,9 +70,6 @@ class DynamodbForm(Form):
             if column.kind in ("int", "float"):
                 fits = pc.and_(fits, pc.fill_null(pc.less_equal(pc.binary_length(value), DIGITS), True))
             values.append(_typed(column, value))
-        identity = parsed["userIdentity"].combine_chunks().flatten()[1]
-        expired = pc.and_(removed, pc.fill_null(pc.equal(identity, "dynamodb.amazonaws.com"), False))
-        reason = pc.if_else(expired, "ttl", pc.if_else(removed, "user", pa.scalar(None, pa.string())))
         inferred = pc.and_(precision.is_null(), pc.fill_null(pc.greater_equal(time, 10**14), False))
         op = pc.if_else(removed, "delete", "put")
         return Columns(op, reason, _micros(time), id, values, fits, {"precision_inferred": inferred})

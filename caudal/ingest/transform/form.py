@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.json as pj
 
 from caudal.contract import Column, Contract
-from caudal.ingest.transform.values import Misfit, Warn
+from caudal.ingest.transform.values import Misfit, NoNumber, Warn
 from caudal.records import Item, Records
 
 
@@ -140,17 +140,6 @@ def from_json_type(column: Column, values: pa.Array) -> pa.Array:
     return values.cast(pa.date32())
 
 
-def not_json(records: Records) -> npt.NDArray[np.int64]:
-    """Indices of records with NaN or Infinity, which pyarrow takes for numbers."""
-    if b"NaN" not in records.data and b"Inf" not in records.data:
-        return np.zeros(0, np.int64)
-    found = [match.start() for match in _NOT_A_NUMBER.finditer(records.data)]
-    return np.unique(np.searchsorted(records.offsets, found, side="right") - 1)
-
-
-_NOT_A_NUMBER = re.compile(rb"(?:NaN|Inf(?:inity)?)\s*[,\]}]")
-
-
 def parse_object(raw: bytes) -> dict[str, Any]:
     """One JSON object, numbers exact. Raises Misfit."""
     value = parse_value(raw)
@@ -166,7 +155,12 @@ def parse_value(raw: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise Misfit("invalid_utf8", f"byte {error.start} is not UTF-8") from None
     try:
-        return _json.decode(text)
+        try:
+            return _json.decode(text)
+        except JSONDecodeError:
+            if "Inf" not in text:
+                raise
+            return _json.decode(_INF.sub(lambda found: found[1] or "NaN", text))
     except JSONDecodeError as error:
         raise Misfit("invalid_json", f"at character {error.pos}: {error.msg}") from None
     except RecursionError:
@@ -193,19 +187,21 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return made if len(made) == len(pairs) else _Doubled(pairs)
 
 
-def _int(text: str) -> int | Decimal:
+def _int(text: str) -> int | Decimal | NoNumber:
     return int(text) if len(text) < 400 else _decimal(text)
 
 
-def _decimal(text: str) -> Decimal:
+def _decimal(text: str) -> Decimal | NoNumber:
     try:
         return Decimal(text)
     except InvalidOperation:
-        raise Misfit("number_format", "a number is out of every range") from None
+        return NoNumber("number_format", "a number is out of every range")
 
 
-def _constant(text: str) -> Any:
-    raise Misfit("invalid_json", f"{text} is not JSON")
+def _constant(text: str) -> NoNumber:
+    return NoNumber("invalid_json", "NaN and Infinity are not JSON")
 
 
 _json = JSONDecoder(object_pairs_hook=_pairs, parse_float=_decimal, parse_int=_int, parse_constant=_constant)
+_INF = re.compile(r'("(?:[^"\\]|\\.)*")|-?\bInf\b')
+"""Inf, which pyarrow reads beside Infinity, outside of texts."""

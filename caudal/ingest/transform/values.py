@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 from caudal.contract import Column, Contract
 from caudal.errors import CaudalError
@@ -49,6 +49,13 @@ class Already(Misfit):
             self.raw = raw.encode("utf-8", "replace")
 
 
+class NoNumber(NamedTuple):
+    """What stands where JSON has a number, and is none: refused only in a column, for what is no column is not looked at."""
+
+    reason: str
+    detail: str
+
+
 class JsonText(str):
     """A list or an object as the JSON text in which it came."""
 
@@ -70,6 +77,8 @@ def exact_value(column: Column, value: Any, warn: Warn) -> Any:
         if not column.nullable:
             raise Misfit("missing_required", f"{column.name} has no value")
         return None
+    if isinstance(value, NoNumber):
+        raise Misfit(value.reason, f"{column.name}: {value.detail}")
     made = _READERS[column.kind](column, value, warn)
     if column.values and made not in column.values:
         raise Misfit("not_in_enumeration", f"{column.name} is none of {'|'.join(column.values)}")

@@ -49,11 +49,12 @@ def prepare(statement: Statement, database: str) -> tuple[Any, dict[str, dict[st
     _name_outputs(tree)
     tables = tables_of(tree)
     hidden = {cte.alias for cte in tree.find_all(exp.CTE)}
-    places = {}
+    places: dict[str, dict[str, int]] = {}
     for table in tables:
         check_qualifier(statement, table, database)
         if table.db and table.name in hidden:
-            raise QueryError(f"WITH {table.name} hides the table {table.name}", hint="give it another name", **statement.place(table))
+            where = statement.place(table)
+            raise QueryError(f"WITH {table.name} hides the table {table.name}", hint="give it another name", **where)
         table.set("db", None)
         table.set("catalog", None)
         places.setdefault(table.name, statement.place(table))
@@ -154,6 +155,7 @@ def _unnest(node: Any) -> Any:
     if ordinal:
         if alias is not None and isinstance(ordinal, exp.Identifier):
             alias.append("columns", ordinal.copy())
-        longest = duck(f"GREATEST({', '.join(f'LEN(:l{i})' for i in range(len(lists)))})", **{f"l{i}": x for i, x in enumerate(lists)})
+        lengths = ", ".join(f"LEN(:l{i})" for i in range(len(lists)))
+        longest = duck(f"GREATEST({lengths})", **{f"l{i}": x for i, x in enumerate(lists)})
         columns.append(duck("UNNEST(GENERATE_SERIES(1, :n))", n=longest))
     return exp.Lateral(this=exp.Subquery(this=exp.select(*columns)), alias=alias)

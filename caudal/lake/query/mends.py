@@ -110,6 +110,7 @@ def date_diff(node: Any) -> Any:
 
 
 def extract(node: Any) -> Any:
+    """extract(): Trino's units, whose week begins on Monday."""
     unit = {"DOW": "ISODOW", "DAY_OF_WEEK": "ISODOW", "YOW": "ISOYEAR", "YEAR_OF_WEEK": "ISOYEAR", "DAY_OF_MONTH": "DAY",
             "DAY_OF_YEAR": "DOY"}.get(node.this.name.upper())
     return exp.Extract(this=exp.var(unit), expression=node.expression) if unit else None
@@ -123,12 +124,14 @@ def instant(node: Any) -> Any:
 
 
 def from_unixtime(node: Any) -> Any:
+    """from_unixtime(): seconds since 1970 as a time, in a zone if one is given."""
     moment = call("TO_TIMESTAMP", node.this)
     zone = node.args.get("zone") or node.args.get("hours")
     return at_timezone(moment, zone) if zone is not None else moment
 
 
 def at_zone(node: Any) -> Any:
+    """AT TIME ZONE: the wall clock there."""
     return at_timezone(node.this, node.args["zone"])
 
 
@@ -145,8 +148,7 @@ def with_timezone(moment: Any, zone: Any) -> Any:
 
 def format_text(node: Any) -> Any:
     """format(): Java's, not fmt's."""
-    pattern, *arguments = [node.this, *node.expressions]
-    return call("PRINTF", pattern, *printf_arguments(pattern, arguments))
+    return call("PRINTF", node.this, *printf_arguments(node.this, list(node.expressions)))
 
 
 def split_part(node: Any) -> Any:
@@ -179,6 +181,7 @@ def json_value(node: Any) -> Any:
 
 
 def size(node: Any) -> Any:
+    """cardinality(): of an array or a map."""
     return cast(call("CARDINALITY", node.this), "BIGINT") if is_type(node.this, "MAP") else call("LEN", node.this)
 
 
@@ -195,15 +198,13 @@ def sequence(node: Any) -> Any:
     else:
         step = step or duck("CASE WHEN :a <= :b THEN 1 ELSE -1 END", a=start, b=end)
         length = duck("ABS(CAST(:b AS HUGEINT) - :a) // ABS(:s)", a=start, b=end, s=step)
-    made = duck("GENERATE_SERIES(:a, :b, :s)", a=start, b=end, s=step)
-    return _limited(length, cast(made, "DATE[]") if is_type(start, "DATE") else made)
+    made = duck("GENERATE_SERIES(:a, :b, :s)", a=start, b=_limited(length, end), s=step)
+    return cast(made, "DATE[]") if is_type(start, "DATE") else made
 
 
-def _limited(length: Any, made: Any) -> Any:
-    """`made`, or an error, and not by error(), for TRY does not take that."""
-    return duck(
-        f"CASE WHEN :n <= {_MOST} OR CAST(CONCAT('caudal: too long', :n) AS BIGINT) > 0 THEN :x END", n=length, x=made
-    )
+def _limited(length: Any, end: Any) -> Any:
+    """The end of a series, or an error: before the series is made, and not by error(), for TRY does not take that."""
+    return duck(f"CASE WHEN :n <= {_MOST} OR CAST(CONCAT('caudal: too long', :n) AS BIGINT) > 0 THEN :end END", n=length, end=end)
 
 
 def slice_(node: Any) -> Any:
@@ -212,24 +213,28 @@ def slice_(node: Any) -> Any:
 
 
 def position(node: Any) -> Any:
+    """array_position(): 0 where there is none."""
     return duck("CASE WHEN NOT :a IS NULL THEN COALESCE(LIST_POSITION(:a, :x), 0) END", a=node.this, x=node.expression)
 
 
 def repeat(node: Any) -> Any:
-    made = duck("LIST_TRANSFORM(GENERATE_SERIES(1, :n), LAMBDA _i : :x)", x=node.this, n=node.args["times"])
-    return _limited(node.args["times"], made)
+    """repeat(): an array, and not a long text."""
+    times = node.args["times"]
+    return duck("LIST_TRANSFORM(GENERATE_SERIES(1, :n), LAMBDA _i : :x)", x=node.this, n=_limited(times, times))
 
 
 def reduce(node: Any) -> Any:
     """Only with an identity as its last function: DuckDB has none."""
     last = node.args.get("finish")
     if last is not None and not (isinstance(last, exp.Lambda) and last.this.name == last.expressions[0].name):
-        raise QueryError("reduce(...) ends with a function that changes its result", hint="end it with s -> s, and apply that outside")
+        raise QueryError("reduce(...) ends with a function that changes its result",
+                         hint="end it with s -> s, and apply that outside")
     node.set("finish", None)
     return None
 
 
 def digest(node: Any) -> Any:
+    """sha1(), sha256() and their like: bytes, where DuckDB gives hexadecimal text."""
     if isinstance(node, exp.SHA):
         return duck("UNHEX(SHA1(:x))", x=node.this)
     if isinstance(node, exp.SHA2Digest) and node.args.get("length") is not None and node.args["length"].name != "256":

@@ -14,11 +14,13 @@ def explained(statement: Statement, error: Exception) -> CaudalError:
     if "Division by zero" in text:
         return QueryError("DIVISION_BY_ZERO: a divisor is zero", hint="write try(a / b) for NULL, or a / nullif(b, 0)")
     if "caudal: too long" in text:
-        return QueryError("INVALID_FUNCTION_ARGUMENT: an array would have more than 10000 entries", hint="join with a table instead")
+        return QueryError("INVALID_FUNCTION_ARGUMENT: an array would have more than 10000 entries",
+                          hint="join with a table instead")
     if kind == "ConversionException":
         return _conversion(text)
     if kind == "OutOfRangeException":
-        return QueryError("NUMERIC_VALUE_OUT_OF_RANGE: a result does not fit its type", hint="cast to double or decimal(38, s) first")
+        return QueryError("NUMERIC_VALUE_OUT_OF_RANGE: a result does not fit its type",
+                          hint="cast to double or decimal(38, s) first")
     if kind == "OutOfMemoryException":
         return QueryError("EXCEEDED_MEMORY_LIMIT: the query needs more memory than it may use",
                           hint="select fewer columns or rows, or raise memory_mb in [query] of caudal.toml")
@@ -36,9 +38,11 @@ def explained(statement: Statement, error: Exception) -> CaudalError:
 def _conversion(text: str) -> QueryError:
     match = re.search(r"(?:to|into) (?:type |')?([A-Z][A-Z0-9_]*(?: WITH TIME ZONE)?(?:\(\d+, ?\d+\))?)", text)
     if "extract specifier" in text or "date part" in text:
-        return QueryError("INVALID_FUNCTION_ARGUMENT: not a unit of time", hint="use second, minute, hour, day, week, month, quarter or year")
+        return QueryError("INVALID_FUNCTION_ARGUMENT: not a unit of time",
+                          hint="use second, minute, hour, day, week, month, quarter or year")
     if "timestamp" in text and match is None:
-        return QueryError("INVALID_CAST_ARGUMENT: a value is not a timestamp", hint="write it as 2026-01-31 12:00:00, or use try_cast")
+        return QueryError("INVALID_CAST_ARGUMENT: a value is not a timestamp",
+                          hint="write it as 2026-01-31 12:00:00, or use try_cast")
     if "date field" in text:
         return QueryError("INVALID_CAST_ARGUMENT: a value is not a date", hint="write it as 2026-01-31, or use try_cast")
     target = {"INT32": "integer", "INT64": "bigint"}.get(match.group(1), match.group(1).lower()) if match else "that type"

@@ -43,7 +43,8 @@ def check_qualifier(statement: Statement, table: Any, database: str) -> None:
     given = [part for part in (table.catalog, table.db) if part]
     if not given or (table.db == database and table.catalog in ("", "awsdatacatalog")):
         return
-    raise QueryError(f"no database {'.'.join(given)}", hint=f"write {table.name}" + (f", or {database}.{table.name}" if database else ""),
+    longer = f", or {database}.{table.name}" if database else ""
+    raise QueryError(f"no database {'.'.join(given)}", hint=f"write {table.name}{longer}",
                      **statement.place(table))
 
 

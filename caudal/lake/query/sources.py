@@ -5,7 +5,7 @@ import io
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -99,7 +99,6 @@ def _parquet_shape(location: str) -> _Shape:
     with _explained(location):
         schema = pq.read_schema(location)
         return _Shape(tuple(schema.names), tuple(map(str, schema.types)), "")
-    raise AssertionError
 
 
 def _csv_shape(location: str) -> _Shape:
@@ -110,20 +109,15 @@ def _csv_shape(location: str) -> _Shape:
         with pa.input_stream(location, compression=None if compression == "none" else compression) as stream:
             lines = io.TextIOWrapper(stream, "utf-8-sig", newline="")
             return _Shape(tuple(next(csv.reader(lines, strict=True))), (), compression)
-    raise AssertionError
 
 
-class _explained(suppress):
+@contextmanager
+def _explained(location: str) -> Iterator[None]:
     """Says which file could not be read."""
-
-    def __init__(self, location: str) -> None:
-        super().__init__()
-        self._location = location
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
-        if isinstance(error, OSError | pa.ArrowException | csv.Error | UnicodeError | StopIteration):
-            raise BackendError(f"{Path(self._location).name}: cannot be read", hint="run `caudal verify`") from error
-        return False
+    try:
+        yield
+    except (OSError, pa.ArrowException, csv.Error, UnicodeError, StopIteration) as error:
+        raise BackendError(f"{Path(location).name}: cannot be read", hint="run `caudal verify`") from error
 
 
 def _columns(schema: pa.Schema, present: tuple[str, ...]) -> Iterator[str]:

@@ -68,10 +68,12 @@ def digits(node: Any) -> tuple[int, int] | None:
 
 
 def is_decimal(node: Any) -> bool:
+    """Whether an expression is an exact decimal."""
     return node.type is not None and node.type.this == exp.DType.DECIMAL
 
 
 def is_integer(node: Any) -> bool:
+    """Whether an expression is a whole number."""
     return node.type is not None and node.type.this in INTEGERS
 
 
