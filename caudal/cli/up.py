@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import threading
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import typer

@@ -13,10 +13,11 @@ from typing import Any, Literal
 import pytest
 
 from caudal.contract import Delivery, day, identity
-from caudal.errors import CaudalError, Fenced, Unavailable
+from caudal.errors import CaudalError, Unavailable
 from caudal.ingest.transform import open_transform
 from caudal.ingest.writer.replay import replay, waiting
 from caudal.testing.writer_lake import TIME, WriterLake, _Sale, a_sale, insist
+from caudal.testing.writer_lease import WriterLeases
 
 FORMATS = [Delivery("csv"), Delivery("csv", compression="gzip"), Delivery("csv", compression="zstd"), Delivery("parquet")]
 NAMES = ["csv", "csv gzip", "csv zstd", "parquet"]
@@ -27,7 +28,7 @@ def now(delivery: Delivery, **changes: Any) -> Delivery:
     return replace(delivery, **{"buffer_seconds": 0, **changes})
 
 
-class WriterSuite:
+class WriterSuite(WriterLeases):
     """Subclass as `TestXWriter`, say its URL, and every promise is checked."""
 
     scheme: str
@@ -156,81 +157,6 @@ class WriterSuite:
         assert shop.ids() == [1]
         insist(shop.writer().flush)
         assert shop.ids() == [1, 2, 3]
-        shop.check()
-
-    def test_while_one_writes_another_waits(self, lake: Callable[..., WriterLake]) -> None:
-        shop = lake()
-        shop.put(1)
-        first, second = shop.writer(), shop.writer()
-        first.flush()
-        shop.put(2)
-        with pytest.raises(Unavailable):
-            second.step(0)
-        with pytest.raises(Unavailable):
-            second.flush()
-        first.close()
-        assert second.flush() == 1
-        assert shop.ids() == [1, 2]
-
-    def test_an_old_writer_that_wakes_cannot_commit(self, lake: Callable[..., WriterLake]) -> None:
-        shop = lake(lease_seconds=0.1)
-        old, new = shop.writer(), shop.writer()
-        shop.put(1)
-        old.flush()
-        shop.put(2)
-
-        def take_over() -> None:
-            time.sleep(0.15)
-            assert new.flush() == 1
-
-        shop.catalog.on("commit", "before", take_over)
-        with pytest.raises((Fenced, Unavailable)):
-            old.flush()
-        with pytest.raises((Fenced, Unavailable)):
-            old.flush()
-        assert shop.ids() == [1, 2]
-        new.close()
-        shop.put(3)
-        assert old.flush() == 1
-        assert shop.ids() == [1, 2, 3]
-        shop.check()
-
-    def test_two_writers_at_once_deliver_each_record_once(self, lake: Callable[..., WriterLake]) -> None:
-        shop, stop = lake(lease_seconds=0.05), threading.Event()
-
-        def deliver() -> None:
-            writer = shop.writer()
-            while not stop.is_set():
-                try:
-                    writer.step(0.01)
-                except (Unavailable, Fenced):
-                    time.sleep(0.03)
-
-        with ThreadPoolExecutor(2) as pool:
-            running = [pool.submit(deliver) for _ in range(2)]
-            for n in range(150):
-                shop.put(n)
-            until = time.monotonic() + 20
-            while len(shop.ids()) < 150 and time.monotonic() < until:
-                time.sleep(0.02)
-            stop.set()
-            for each in running:
-                each.result()
-        assert shop.ids() == list(range(150))
-        shop.check()
-
-    def test_l05_32_small_writers_lose_nothing(self, lake: Callable[..., WriterLake]) -> None:
-        shop = lake()
-
-        def write(n: int) -> None:
-            shop.put(n)
-            writer = shop.writer()
-            insist(writer.flush)
-            writer.close()
-
-        with ThreadPoolExecutor(32) as pool:
-            assert list(pool.map(write, range(32))) == [None] * 32
-        assert shop.ids() == list(range(32))
         shop.check()
 
     def test_a_batch_is_due_when_it_is_full(self, lake: Callable[..., WriterLake]) -> None:

@@ -56,7 +56,8 @@ class DynamodbForm(Form):
         reason = pa.nulls(len(records), pa.string())
         if pc.any(removed).as_py():
             kept = np.flatnonzero(~removed.to_numpy(zero_copy_only=False))
-            identity, old = (column.combine_chunks().flatten()[0] for column in parse(blanked(records, kept), self._removed).columns)
+            seen = parse(blanked(records, kept), self._removed).columns
+            identity, old = (column.combine_chunks().flatten()[0] for column in seen)
             image = pc.if_else(removed, old, image)
             expired = pc.fill_null(pc.equal(identity, "dynamodb.amazonaws.com"), False)
             reason = pc.if_else(removed, pc.if_else(expired, "ttl", "user"), reason)

@@ -16,6 +16,8 @@ def explained(statement: Statement, error: Exception) -> CaudalError:
     if "caudal: too long" in text:
         return QueryError("INVALID_FUNCTION_ARGUMENT: an array would have more than 10000 entries",
                           hint="join with a table instead")
+    if re.search(r"CSV (Error|Parser|Reader|File)", text):
+        return QueryError("a CSV file of the lake is not as caudal writes it", hint="run `caudal verify`")
     if kind == "ConversionException":
         return _conversion(text)
     if kind == "OutOfRangeException":
@@ -66,8 +68,6 @@ def _binding(statement: Statement, text: str) -> QueryError:
 def _input(statement: Statement, kind: str, text: str) -> QueryError:
     if "regex" in text.lower() or "invalid perl operator" in text.lower():
         return QueryError("INVALID_FUNCTION_ARGUMENT: not a regular expression, or one with lookaround", hint="use RE2's syntax")
-    if "CSV" in text:
-        return QueryError("a CSV file of the lake is not as caudal writes it", hint="run `caudal verify`")
     if "more than one row" in text.lower():
         return QueryError("SUBQUERY_MULTIPLE_ROWS: a subquery gave more than one row", hint="add LIMIT 1, or use IN (…)")
     if kind == "InvalidInputException":

@@ -103,6 +103,7 @@ def test_a_csv_line_that_does_not_fit_is_an_error_without_its_values(lake, query
     lake.add_bytes(table, b"page,visitor,_op,_reason,_event_time,_event_id,_shard,_position\n/,ann@example.org,event,,yesterday,e,0,0\n", 1)
     with pytest.raises(QueryError) as caught:
         query.execute("SELECT * FROM page_view")
+    assert "CSV file" in str(caught.value)
     assert "example" not in f"{caught.value} {caught.value.hint}"
 
 

@@ -1,0 +1,287 @@
+"""The command line as somebody types it, in the folder that `caudal init` makes."""
+
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-W", "error", "-m", "caudal.cli"]
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_")} | {"PYTHONPATH": str(ROOT)}
+
+SALE = {"customer_id": "ann", "line_id": "bad", "product_id": "jam", "quantity": "two", "amount": "7.80",
+        "note": "for my sister", "sold_at": "2026-11-01T10:00:00Z"}
+
+
+class Shell:
+    """A folder in which `caudal` is run."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def __call__(self, *words, code=0, **options):
+        """What a command prints; its exit code must be `code`."""
+        done = subprocess.run([*COMMAND, *words], cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60,
+                              **options)
+        assert done.returncode == code, f"caudal {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+        self.errors = done.stderr
+        return done.stdout
+
+    def json(self, *words, code=0):
+        """The same with --json."""
+        return json.loads(self(*words, "--json", code=code))
+
+    def refuses(self, *words, code=2):
+        """The lines on standard error of a command that fails: one or two, and nothing on standard output."""
+        assert self(*words, code=code) == ""
+        lines = self.errors.splitlines()
+        assert 1 <= len(lines) <= 2 and lines[0].startswith("caudal")
+        return lines
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    """A shop with its sample data in the lake, and one bad record in quarantine."""
+    shell = Shell(tmp_path_factory.mktemp("cli"))
+    printed = shell("init", "shop")
+    shell.folder /= "shop"
+    assert "caudal import sale sales.jsonl" in printed
+    assert shell("import", "product", "products.csv") == "product: 24 written, 0 unchanged, 0 quarantined\n"
+    assert shell.json("import", "sale", "sales.jsonl")["written"] == 361
+    (shell.folder / "bad.jsonl").write_text(json.dumps(SALE) + "\n" + '{"customer_id": "ann", "line_id": \n')
+    assert shell.json("import", "sale", "bad.jsonl", code=1)["quarantined"] == 2
+    assert shell.errors.splitlines() == [
+        "caudal: 2 lines of bad.jsonl do not fit sale", "  see them after `caudal flush`: caudal quarantine list"
+    ]
+    shell("put", "sale", json.dumps(SALE | {"line_id": "late"}))
+    assert [(one["table"], one["records"]) for one in shell.json("flush")] == [
+        ("product", 24), ("sale", 364), ("sale_csv", 364), ("view", 0)
+    ]
+    return shell
+
+
+def test_init_overwrites_nothing(shell):
+    (shell.folder / "pipeline.py").write_text((shell.folder / "pipeline.py").read_text() + "\n# mine\n")
+    assert shell.refuses("init") == ["caudal: pipeline.py is there already", "  name another folder: caudal init shop"]
+    assert (shell.folder / "pipeline.py").read_text().endswith("# mine\n")
+
+
+def test_an_import_run_again_changes_nothing(shell):
+    assert shell("import", "product", "products.csv") == "product: 0 written, 24 unchanged, 0 quarantined\n"
+
+
+def test_a_query_prints_a_table_and_writes_what_programs_read(shell):
+    sql = "SELECT product_id, sum(amount) AS revenue FROM sale GROUP BY 1 ORDER BY 2 DESC LIMIT 2"
+    assert shell("query", sql).splitlines()[0] == "product_id  revenue"
+    assert [row["product_id"] for row in shell.json("query", sql)] == ["moka", "teapot"]
+    assert shell("query", "-", "--format", "csv", input="SELECT NULL AS a, '' AS b, 1.50 AS c") == 'a,b,c\n,"",1.50\n'
+    shell("query", "SELECT * FROM sale_csv", "--output", "sales.parquet")
+    assert pq.read_table(shell.folder / "sales.parquet").num_rows == 361
+    (shell.folder / "count.sql").write_text("SELECT count(*) AS n FROM product")
+    assert shell.json("query", "-f", "count.sql") == [{"n": 24}]
+    assert shell.json("query", "-f", "count.sql", "--at", "product=0") == [{"n": 0}]
+
+
+def test_a_wrong_query_gets_the_place_and_the_nearest_name(shell):
+    assert shell.refuses("query", "SELECT 1\nFROM sal") == ["caudal: line 2, column 6: no table sal", "  did you mean sale?"]
+    assert "may not run" in shell.refuses("query", "DELETE FROM sale")[0]
+
+
+def test_a_pipe_that_closes_early_is_no_error(shell):
+    sql = "SELECT a.* FROM sale a CROSS JOIN product"
+    with subprocess.Popen([*COMMAND, "query", sql, "--format", "csv"], cwd=shell.folder, env=ENVIRONMENT,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_ctrl_c_ends_a_command_quietly(shell):
+    sql = "SELECT count(*) FROM sale a, sale b, sale c, sale d"
+    with subprocess.Popen([*COMMAND, "query", sql], cwd=shell.folder, env=ENVIRONMENT, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE) as process:
+        time.sleep(2)
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=10) == (b"", b"")
+    assert process.returncode == 130
+
+
+def test_tables_shows_what_the_lake_holds(shell):
+    assert "amount       decimal(12,2)" in shell("tables", "sale")
+    [sale, csv] = shell.json("tables", "sale")
+    assert (sale["rows"], sale["key"], sale["partition"]) == (361, ["customer_id", "line_id"], ["sold_at_month"])
+    assert (csv["format"], csv["compression"], csv["version"]) == ("csv", "gzip", 1)
+    assert next(column for column in sale["columns"] if column["name"] == "note")["personal"]
+
+
+def test_status_and_verify_say_that_all_is_well(shell):
+    assert shell("status").splitlines()[0].startswith("table     arrived  waiting")
+    status = shell.json("status")
+    assert status["ok"] and {table["table"]: table["quarantined"] for table in status["tables"]}["sale"] == 3
+    assert shell("verify").endswith("nothing lost, nothing twice\n")
+    verified = shell.json("verify")
+    assert verified["ok"] and sum(s["read"] for s in verified["shards"] if s["table"] == "sale") == 364
+
+
+def test_status_fails_when_a_record_has_waited_too_long(shell):
+    shell("put", "view", '{"customer_id": "ann", "product_id": "jam", "seen_at": "2026-11-01T10:00:00Z"}')
+    done = subprocess.run([*COMMAND, "status", "--json"], cwd=shell.folder, capture_output=True,
+                          env=ENVIRONMENT | {"CAUDAL_ENDPOINT_STALE_SECONDS": "0.001"})
+    assert done.returncode == 1 and json.loads(done.stdout)["stale"] == ["view"]
+    assert shell("flush", "view") == "view: 1 records delivered\n"
+
+
+def test_verify_fails_when_a_file_is_gone(shell, tmp_path):
+    file = next((shell.folder / "caudal-data").rglob("lake/*/product/*.parquet"))
+    file.rename(tmp_path / "kept")
+    try:
+        assert not shell.json("verify", code=1)["ok"]
+        assert "product" in shell.errors
+    finally:
+        (tmp_path / "kept").rename(file)
+
+
+def test_models_are_trained_listed_promoted_and_rolled_back(shell):
+    assert "ndcg@10" in shell("train")
+    [second] = shell.json("train", "for_you", "--seed", "7")
+    assert (second["card"]["version"], second["card"]["seed"]) == (2, 7)
+    assert [version["live"] for version in shell.json("models")] == [False, True]
+    assert shell("rollback", "for_you") == "for_you v1 is live again\n"
+    assert shell.json("promote", "for_you", "2") == {"recommender": "for_you", "live": 2}
+    assert shell.refuses("promote", "for_you", "9") == ["caudal: for_you has no model version 9", "  its versions are 1, 2"]
+    assert shell.refuses("train", "for_yuo")[1] == "  there is for_you"
+    answer = shell.json("recommend", "ann", "-n", "3")
+    assert answer["model"] == 2 and len(answer["items"]) == 3 and all(item["reason"]["text"] for item in answer["items"])
+    assert "towel" not in {item["item"] for item in shell.json("recommend", "nobody", "-n", "100")["items"]}
+    bought = answer["items"][0]["item"]
+    shell("put", "sale", json.dumps(SALE | {"line_id": "next", "product_id": bought, "quantity": 1}))
+    assert bought not in {item["item"] for item in shell.json("recommend", "ann", "-n", "24")["items"]}
+    assert "goes with" in shell("recommend", "ann", "--slot", "similar", "--item", "oats")
+    shell.refuses("recommend", "ann", "--slot", "old")
+
+
+def test_items_are_put_read_and_deleted(shell):
+    assert shell("put", "product", "-", input='{"product_id": "chai", "title": "Chai", "stock": 1.50, "colour": "red"}')
+    assert json.loads(shell("get", "product", "chai")) == {"product_id": "chai", "title": "Chai", "stock": 1.5, "colour": "red"}
+    assert shell("delete", "product", "chai").startswith("product: deleted")
+    assert shell("delete", "product", "chai") == "product: nothing to delete\n"
+    assert shell.refuses("get", "product", "chai", code=1) == ["caudal: product has no item of that key"]
+    assert shell.refuses("get", "sale", "ann")[1] == "  write CUSTOMER_ID LINE_ID"
+    shell.refuses("put", "product", "{}", code=1)
+
+
+def test_quarantine_shows_no_personal_value_unless_asked_and_replays(shell):
+    counts = {(one["table"], one["reason"]): one["records"] for one in shell.json("quarantine", "list", "sale")}
+    assert counts == {(table, reason): n for table in ("sale", "sale_csv") for reason, n in (("wrong_type", 2), ("invalid_json", 1))}
+    shown = shell("quarantine", "show", "sale", "--limit", "99")
+    assert "my sister" not in shown and '"note":"***"' in shown and '"quantity":"two"' in shown
+    [torn, _] = shell.json("quarantine", "show", "sale", "--reason", "invalid_json")
+    assert torn["text"] is None
+    [raw] = json.loads(shell("quarantine", "show", "sale_csv", "--reason", "invalid_json", "--raw", "--json"))
+    assert base64.b64decode(raw["base64"]) == b'{"customer_id": "ann", "line_id": \n'
+    place = ("--shard", str(raw["shard"]), "--position", str(raw["position"]))
+    assert shell.json("quarantine", "show", "sale_csv", *place)[0]["position"] == raw["position"]
+    assert shell.json("quarantine", "replay", "sale_csv", code=1)[0]["still_rejected"] == 3
+
+
+CLICK = """
+
+def checked(click):
+    {body}
+
+
+@shop.events(deliveries=[Delivery(transform=checked)])
+class Click:
+    page: str
+"""
+
+
+def test_a_record_that_a_transform_refused_is_replayed_once_the_transform_is_mended(shell):
+    pipeline = shell.folder / "pipeline.py"
+    declared = pipeline.read_text()
+    pipeline.write_text(declared + CLICK.format(body="return {'page': click['pgae']}"))
+    shell("put", "click", '{"page": "/tea"}')
+    shell("flush", "click")
+    [waiting] = shell.json("quarantine", "list", "click")
+    assert waiting["records"] == 1
+    pipeline.write_text(declared + CLICK.format(body="return click"))
+    assert shell("quarantine", "replay", "click") == "click: 1 delivered, 0 dropped, 0 still in quarantine\n"
+    assert shell("quarantine", "replay", "click") == "click: 0 delivered, 0 dropped, 0 still in quarantine\n"
+    assert shell("quarantine", "list", "click") == "nothing is in quarantine\n"
+    assert shell.json("query", "SELECT page FROM click") == [{"page": "/tea"}]
+    pipeline.write_text(declared)
+
+
+def test_wrong_usage_is_two_lines_and_exit_code_2(shell):
+    assert shell.refuses("qurey", "x") == ["caudal: no such command: qurey", "  did you mean query?"]
+    assert shell.refuses("status", "--pipeline", "x")[1] == "  write it before the verb: caudal --pipeline …"
+    assert shell.refuses("--pipeline", "none.py", "status")[0] == "caudal: none.py: no such pipeline file"
+    assert shell.refuses("import", "sale", "none.csv") == ["caudal: none.csv: no such file", "  check the path"]
+    assert shell.refuses("flush", "salle")[0] == "caudal: no table salle in corner_shop"
+    (shell.folder / "broken.py").write_text("import nothing_of_that_name\n")
+    assert "broken.py:1: ModuleNotFoundError" in shell.refuses("--pipeline", "broken.py", "status")[0]
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def parts(folder):
+    """Part to process id, of the parts that run over the pipeline in `folder`."""
+    found = {}
+    for process in Path("/proc").iterdir():
+        try:
+            words = (process / "cmdline").read_bytes().decode().split("\0")
+        except (OSError, UnicodeDecodeError):
+            continue
+        if "caudal.parts" in words and str(folder / "pipeline.py") in words:
+            found[words[words.index("caudal.parts") + 1]] = int(process.name)
+    return found
+
+
+def wait_for(what, seconds=20):
+    until = time.monotonic() + seconds
+    while not (found := what()):
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.05)
+    return found
+
+
+def test_up_serves_brings_a_killed_writer_back_and_leaves_nothing_behind(shell):
+    url = f"http://127.0.0.1:{free_port()}"
+    (shell.folder / "caudal.toml").write_text(f'[endpoint]\nurl = "{url}"\n[trainer]\nevery_seconds = 0\n')
+    process = subprocess.Popen([*COMMAND, "up"], cwd=shell.folder, env=ENVIRONMENT, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline().startswith(f"the API listens at {url}")
+        with urllib.request.urlopen(f"{url}/v1/recommend/ann?n=2", timeout=10) as answer:
+            assert len(json.loads(answer.read())["items"]) == 2
+        assert shell.refuses("up")[1].startswith("  is it up already?")
+        writer = parts(shell.folder)["writer"]
+        os.kill(writer, signal.SIGKILL)
+        wait_for(lambda: parts(shell.folder).get("writer", writer) != writer)
+        shell("put", "view", '{"customer_id": "ann", "product_id": "oats", "seen_at": "2026-11-02T10:00:00Z"}')
+        assert shell.json("flush", "view")[0]["table"] == "view"
+        assert shell.json("query", "SELECT count(*) AS n FROM view WHERE product_id = 'oats' AND customer_id = 'ann'") == [{"n": 1}]
+        running = parts(shell.folder)
+        assert set(running) == {"writer", "endpoint", "trainer"}
+    finally:
+        process.terminate()
+        printed, errors = process.communicate(timeout=30)
+    assert (process.returncode, printed) == (0, "stopped\n")
+    assert "writer ended with -9; starting it again" in errors
+    assert parts(shell.folder) == {}
+    assert shell.json("verify")["ok"]
