@@ -1,12 +1,14 @@
 """The guard: `--require kafka,s3` turns a run in which a back end only skipped into a failure; CI names what it started."""
 
+import os
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
 settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
-settings.load_profile("patient")
+settings.register_profile("quick", deadline=None, max_examples=25)  # for `make check`
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 CONFORMANCE = Path(__file__).parent / "conformance"
 
