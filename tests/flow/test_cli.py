@@ -98,7 +98,7 @@ def test_a_wrong_query_gets_the_place_and_the_nearest_name(shell):
 
 
 def test_a_pipe_that_closes_early_is_no_error(shell):
-    sql = "SELECT a.* FROM sale a CROSS JOIN product"
+    sql = "SELECT a.* FROM sale a CROSS JOIN product b CROSS JOIN product c"  # more than a pipe holds
     with subprocess.Popen([*COMMAND, "query", sql, "--format", "csv"], cwd=shell.folder, env=ENVIRONMENT,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
@@ -221,6 +221,15 @@ def test_a_record_that_a_transform_refused_is_replayed_once_the_transform_is_men
     assert shell("quarantine", "list", "click") == "nothing is in quarantine\n"
     assert shell.json("query", "SELECT page FROM click") == [{"page": "/tea"}]
     pipeline.write_text(declared)
+
+
+def test_a_large_answer_is_whole_whether_python_buffers_or_not(shell):
+    sql = "SELECT a.line_id FROM sale a CROSS JOIN product b CROSS JOIN product c"
+    count = json.loads(shell("query", f"SELECT count(*) AS n FROM ({sql}) t", "--json"))[0]["n"]
+    for unbuffered in ({}, {"PYTHONUNBUFFERED": "1"}):
+        done = subprocess.run([*COMMAND, "query", sql, "--format", "csv"], cwd=shell.folder, env={**ENVIRONMENT, **unbuffered},
+                              capture_output=True, timeout=60)
+        assert done.stdout.count(b"\n") == count + 1
 
 
 def test_wrong_usage_is_two_lines_and_exit_code_2(shell):
