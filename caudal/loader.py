@@ -41,7 +41,8 @@ def _run(path: Path) -> object:
     except CaudalError:
         raise
     except Exception as error:  # whatever the user's module raises
-        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename).resolve() == path.resolve()]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
         line = f":{lines[-1]}" if lines else f":{error.lineno}" if isinstance(error, SyntaxError) else ""
         raise UsageError(f"{path}{line}: {type(error).__name__}: {error}", hint="mend the pipeline file") from error
     finally:

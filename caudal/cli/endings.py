@@ -40,14 +40,9 @@ def run(arguments: Sequence[str]) -> int:
         end.start()
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    before = signal.signal(signal.SIGINT, interrupt)
     try:
-        command = typer.main.get_command(make_app())
-        with command.make_context("caudal", list(arguments)) as context:
-            command.invoke(context)
-        sys.stdout.flush()
-    except typer.Exit as end:
-        return _flushed(end.exit_code)
+        return _run(arguments)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
@@ -60,7 +55,20 @@ def run(arguments: Sequence[str]) -> int:
         code, what, hint = explain(error)
         _complain(what, hint)
         return code
-    return 0
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    code = 0
+    try:
+        command = typer.main.get_command(make_app())
+        with command.make_context("caudal", list(arguments)) as context:
+            command.invoke(context)
+    except typer.Exit as end:
+        code = end.exit_code
+    sys.stdout.flush()
+    return code
 
 
 def explain(error: Exception) -> tuple[int, str, str]:
@@ -103,14 +111,6 @@ def _complain(what: str, hint: str) -> None:
         return
     for line in filter(None, (what, hint and f"  {hint}")):
         print(printable(" ".join(line.split("\n"))), file=sys.stderr)
-
-
-def _flushed(code: int) -> int:
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _drop_output()
-    return code
 
 
 def _drop_output() -> int:

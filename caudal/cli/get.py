@@ -1,11 +1,10 @@
 """`caudal get`: one item, as the store has it now."""
 
-import sys
 from typing import Annotated
 
 import typer
 
-from caudal.cli.screen import note
+from caudal.cli.screen import note, write
 from caudal.cli.session import key_values, keyed, opened
 
 
@@ -27,4 +26,4 @@ def get(
     if item is None:
         note(f"caudal: {table} has no item of that key")
         raise typer.Exit(1)
-    sys.stdout.buffer.write(encode_item(item) + b"\n")
+    write(encode_item(item) + b"\n")

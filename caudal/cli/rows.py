@@ -1,6 +1,5 @@
 """Rows of a query in the form that was asked for."""
 
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime
@@ -10,7 +9,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from caudal.cli.screen import show_table
+from caudal.cli.screen import show_table, write
 from caudal.errors import UsageError
 from caudal.lake.formats import encode
 

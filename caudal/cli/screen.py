@@ -18,7 +18,7 @@ def printable(text: str) -> str:
 
 def say(line: str = "") -> None:
     """Print a line of the answer."""
-    _write(f"{line}\n".encode(errors="backslashreplace"))
+    write(f"{line}\n".encode(errors="backslashreplace"))
 
 
 def note(line: str) -> None:
@@ -28,12 +28,15 @@ def note(line: str) -> None:
 
 def show_json(value: object) -> None:
     """Print a value as JSON, and nothing else."""
-    _write(msgspec.json.format(_json.encode(value), indent=2) + b"\n")
+    write(msgspec.json.format(_json.encode(value), indent=2) + b"\n")
 
 
-def _write(data: bytes) -> None:
+def write(data: bytes | memoryview) -> None:
+    """Write all of the bytes to standard output: without a buffer (PYTHONUNBUFFERED), one write may be of a part."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(data)
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest):]
     sys.stdout.buffer.flush()
 
 

@@ -1,6 +1,8 @@
 """The command line as somebody types it, in the folder that `caudal init` makes."""
 
 import base64
+import contextlib
+import io
 import json
 import os
 import signal
@@ -14,6 +16,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from caudal.cli.endings import run
+
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-W", "error", "-m", "caudal.cli"]
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_")} | {"PYTHONPATH": str(ROOT)}
@@ -22,20 +26,37 @@ SALE = {"customer_id": "ann", "line_id": "bad", "product_id": "jam", "quantity":
         "note": "for my sister", "sold_at": "2026-11-01T10:00:00Z"}
 
 
+@contextlib.contextmanager
+def redirect_stdin(text):
+    before, sys.stdin = sys.stdin, io.StringIO(text)
+    try:
+        yield
+    finally:
+        sys.stdin = before
+
+
 class Shell:
-    """A folder in which `caudal` is run."""
+    """A folder in which `caudal` is run: as a process of its own, or, for speed, in this one."""
 
     def __init__(self, folder):
         self.folder = folder
 
-    def __call__(self, *words, code=0, **options):
-        """What a command prints; its exit code must be `code`."""
-        done = subprocess.run([*COMMAND, *words], cwd=self.folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=60,
-                              **options)
-        assert done.returncode == code, f"caudal {' '.join(words)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr
-        self.errors = done.stderr
-        return done.stdout
+    def process(self, *words, code=0, **more):
+        """What the command prints; its exit code must be `code`."""
+        done = subprocess.run([*COMMAND, *words], cwd=self.folder, env=ENVIRONMENT | more, capture_output=True, timeout=60)
+        return self._checked(words, code, done.returncode, done.stdout, done.stderr)
+
+    def __call__(self, *words, code=0, input=""):
+        out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), redirect_stdin(input):
+            returned = run(words)
+        return self._checked(words, code, returned, out.buffer.getvalue(), err.buffer.getvalue())
+
+    def _checked(self, words, code, returned, out, err):
+        self.errors = err.decode()
+        assert returned == code, f"caudal {' '.join(words)}: {returned}\n{out.decode()}\n{self.errors}"
+        assert "Traceback" not in self.errors
+        return out.decode()
 
     def json(self, *words, code=0):
         """The same with --json."""
@@ -53,17 +74,17 @@ class Shell:
 def shell(tmp_path_factory):
     """A shop with its sample data in the lake, and one bad record in quarantine."""
     shell = Shell(tmp_path_factory.mktemp("cli"))
-    printed = shell("init", "shop")
+    printed = shell.process("init", "shop")
     shell.folder /= "shop"
     assert "caudal import sale sales.jsonl" in printed
-    assert shell("import", "product", "products.csv") == "product: 24 written, 0 unchanged, 0 quarantined\n"
+    assert shell.process("import", "product", "products.csv") == "product: 24 written, 0 unchanged, 0 quarantined\n"
     assert shell.json("import", "sale", "sales.jsonl")["written"] == 361
     (shell.folder / "bad.jsonl").write_text(json.dumps(SALE) + "\n" + '{"customer_id": "ann", "line_id": \n')
     assert shell.json("import", "sale", "bad.jsonl", code=1)["quarantined"] == 2
     assert shell.errors.splitlines() == [
         "caudal: 2 lines of bad.jsonl do not fit sale", "  see them after `caudal flush`: caudal quarantine list"
     ]
-    shell("put", "sale", json.dumps(SALE | {"line_id": "late"}))
+    shell.process("put", "sale", json.dumps(SALE | {"line_id": "late"}))
     assert [(one["table"], one["records"]) for one in shell.json("flush")] == [
         ("product", 24), ("sale", 364), ("sale_csv", 364), ("view", 0)
     ]
@@ -129,16 +150,15 @@ def test_status_and_verify_say_that_all_is_well(shell):
     assert shell("status").splitlines()[0].startswith("table     arrived  waiting")
     status = shell.json("status")
     assert status["ok"] and {table["table"]: table["quarantined"] for table in status["tables"]}["sale"] == 3
-    assert shell("verify").endswith("nothing lost, nothing twice\n")
+    assert shell.process("verify").endswith("nothing lost, nothing twice\n")
     verified = shell.json("verify")
     assert verified["ok"] and sum(s["read"] for s in verified["shards"] if s["table"] == "sale") == 364
 
 
 def test_status_fails_when_a_record_has_waited_too_long(shell):
     shell("put", "view", '{"customer_id": "ann", "product_id": "jam", "seen_at": "2026-11-01T10:00:00Z"}')
-    done = subprocess.run([*COMMAND, "status", "--json"], cwd=shell.folder, capture_output=True,
-                          env=ENVIRONMENT | {"CAUDAL_ENDPOINT_STALE_SECONDS": "0.001"})
-    assert done.returncode == 1 and json.loads(done.stdout)["stale"] == ["view"]
+    status = shell.process("status", "--json", code=1, CAUDAL_ENDPOINT_STALE_SECONDS="0.001")
+    assert json.loads(status)["stale"] == ["view"]
     assert shell("flush", "view") == "view: 1 records delivered\n"
 
 
@@ -153,7 +173,7 @@ def test_verify_fails_when_a_file_is_gone(shell, tmp_path):
 
 
 def test_models_are_trained_listed_promoted_and_rolled_back(shell):
-    assert "ndcg@10" in shell("train")
+    assert "ndcg@10" in shell.process("train")
     [second] = shell.json("train", "for_you", "--seed", "7")
     assert (second["card"]["version"], second["card"]["seed"]) == (2, 7)
     assert [version["live"] for version in shell.json("models")] == [False, True]
@@ -167,7 +187,7 @@ def test_models_are_trained_listed_promoted_and_rolled_back(shell):
     bought = answer["items"][0]["item"]
     shell("put", "sale", json.dumps(SALE | {"line_id": "next", "product_id": bought, "quantity": 1}))
     assert bought not in {item["item"] for item in shell.json("recommend", "ann", "-n", "24")["items"]}
-    assert "goes with" in shell("recommend", "ann", "--slot", "similar", "--item", "oats")
+    assert "goes with" in shell.process("recommend", "ann", "--slot", "similar", "--item", "oats")
     shell.refuses("recommend", "ann", "--slot", "old")
 
 
