@@ -23,10 +23,7 @@ def write_rows(rows: pa.Table, format: str, output: Path | None) -> None:
         return
     data = _encoded(rows, format)
     if output is None:
-        sys.stdout.flush()
-        left = memoryview(data)
-        while left:  # with PYTHONUNBUFFERED there is no buffer, and a write may be a part of it
-            left = left[sys.stdout.buffer.write(left) :]
+        write(data)
         return
     half = output.with_name(f".{output.name}.half")
     half.write_bytes(data)

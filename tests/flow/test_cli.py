@@ -20,7 +20,9 @@ from caudal.cli.endings import run
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-W", "error", "-m", "caudal.cli"]
-ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_")} | {"PYTHONPATH": str(ROOT)}
+ENVIRONMENT = {
+    name: value for name, value in os.environ.items() if not name.startswith("CAUDAL_") and name != "PYTHONUNBUFFERED"
+} | {"PYTHONPATH": str(ROOT)}
 
 SALE = {"customer_id": "ann", "line_id": "bad", "product_id": "jam", "quantity": "two", "amount": "7.80",
         "note": "for my sister", "sold_at": "2026-11-01T10:00:00Z"}
