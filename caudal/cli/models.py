@@ -27,12 +27,15 @@ def models(
     if not found:
         say("no models yet: caudal train")
         return
-    show_table(("recommender", "version", "live", "model", "trained", "on", "ndcg@10", "popularity", "note"), [
-        (v.card.recommender, str(v.card.version), "live" if v.live else "", v.card.model, moment(v.card.created),
-         ", ".join(f"{table} version {version}" for table, version in v.card.snapshot.items()),
-         _figure(v.card.metrics), _figure(v.card.evaluation.get("popularity", {})), v.note)
+    show_table(("model", "", "algorithm", "ndcg@10", "popularity", "trained", "on version"), [
+        (v.card.label, "live" if v.live else "", v.card.model, _figure(v.card.metrics),
+         _figure(v.card.evaluation.get("popularity", {})), moment(v.card.created),
+         ", ".join(f"{version} of {table}" for table, version in v.card.snapshot.items()))
         for v in found
-    ], right=(1, 6, 7))
+    ], right=(3, 4))
+    for version in found:
+        if version.note:
+            say(f"{version.card.label} did not go live by itself: {version.note}")
 
 
 def _figure(metrics: dict[str, float]) -> str:

@@ -44,9 +44,9 @@ def _as_dict(found: "Status") -> dict[str, object]:
 
 def _show(found: "Status") -> None:
     show_table(
-        ("table", "arrived", "waiting", "quarantined", "records/s", "lag s", "newest in stream", "newest in lake"),
+        ("table", "arrived", "waiting", "quarantined", "rate/s", "lag s", "newest in lake"),
         [(t.table, f"{t.arrived:,}", f"{t.waiting:,}", f"{t.quarantined:,}", f"{t.records_per_second:,.1f}",
-          f"{t.lag_seconds:,.1f}", moment(t.newest_in_stream), moment(t.newest_in_lake)) for t in found.tables],
+          f"{t.lag_seconds:,.1f}", moment(t.newest_in_lake)) for t in found.tables],
         right=range(1, 6),
     )
     for name, version in found.models.items():
