@@ -27,10 +27,10 @@ def models(
     if not found:
         say("no models yet: caudal train")
         return
-    show_table(("model", "", "algorithm", "ndcg@10", "popularity", "trained", "on version"), [
+    show_table(("model", "", "algorithm", "ndcg@10", "popularity", "trained", "from"), [
         (v.card.label, "live" if v.live else "", v.card.model, _figure(v.card.metrics),
          _figure(v.card.evaluation.get("popularity", {})), moment(v.card.created),
-         ", ".join(f"{version} of {table}" for table, version in v.card.snapshot.items()))
+         ", ".join(f"{table} v{version}" for table, version in v.card.snapshot.items()))
         for v in found
     ], right=(3, 4))
     for version in found:
