@@ -115,10 +115,10 @@ class Database:
                     self._run(job)
                 self._writer.execute("COMMIT")
         except BaseException as error:
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
             for job in jobs:
                 job.error = job.error or error
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
         finally:
             for job in jobs:
                 job.done = True

@@ -1,5 +1,6 @@
 """The guard of tests/conftest.py: a back end that only skipped is not proven."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -33,8 +34,9 @@ def run(folder, *arguments, a="True", b="pytest.skip('not installed')"):
     (folder / "tests/conformance/test_x.py").write_text(SUITES.format(a=a, b=b))
     (folder / "tests/test_other.py").write_text("def test_other(): pass")
     (folder / "pytest.ini").write_text("[pytest]\ntestpaths = tests\nmarkers = slow: is slow\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:anyio", *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60,
+                          env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"})
     return done.returncode, done.stdout
 
 

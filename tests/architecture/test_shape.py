@@ -169,3 +169,12 @@ def test_imports_go_one_way():
     script = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     run = subprocess.run([sys.executable, "-c", script, "--no-cache"], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
+
+
+@pytest.mark.parametrize("module", [module for module in PORTS if module != "caudal.learn.models"])
+def test_every_port_has_a_suite_that_is_run(module):
+    """Algorithms are compared in tests/unit/learn/test_models.py instead."""
+    name = {"serve": "endpoint"}.get(module.rpartition(".")[2], module.rpartition(".")[2])
+    source = (ROOT / f"tests/conformance/test_{name}.py").read_text("utf-8")
+    assert f"{name.capitalize()}Suite" in source
+    assert "BACKENDS" in source
