@@ -48,7 +48,7 @@ class Records:
     """Position of the first record."""
     offsets: npt.NDArray[np.int64]
     """Where each record starts in `data`, and where the last one ends: shape (n + 1,)."""
-    data: bytes
+    data: bytes | memoryview
     times: npt.NDArray[np.int64]
     """When each was appended, microseconds since 1970, UTC: shape (n,)."""
 
@@ -67,15 +67,16 @@ class Records:
 
     def raw(self, index: int) -> bytes:
         """The bytes of one record."""
-        return self.data[self.offsets[index] : self.offsets[index + 1]]
+        return bytes(self.data[self.offsets[index] : self.offsets[index + 1]])
 
     def __getitem__(self, part: slice) -> "Records":
+        """Some of the records, on the same bytes."""
         start, stop, _ = part.indices(len(self))
         stop = max(start, stop)
         offsets = self.offsets[start : stop + 1]
         return Records(
             self.shard, self.first + start, offsets - offsets[0],
-            self.data[offsets[0] : offsets[-1]], self.times[start:stop],
+            memoryview(self.data)[offsets[0] : offsets[-1]], self.times[start:stop],
         )
 
     @staticmethod

@@ -1,12 +1,16 @@
 """From records to typed rows: whole batches at once, and what does not fit one by one, with the reason.
 
-pyarrow reads a batch of JSON straight to Arrow with the contract's types: numbers from their text, never through a
-float. When that fails, a quick look at each record finds the suspects, and the others are read as a batch again; if
-that fails too, the batch is cut in pieces. Suspects and small pieces are read exactly, record by record.
+A batch is cut for the machine's cores. Of each part pyarrow reads the JSON straight to Arrow with the contract's types:
+numbers from their text, never through a float. When that fails, a quick look at each record finds the suspects, and the
+others are read as a batch again; if that fails too, the part is cut in pieces. Suspects and small pieces are read exactly,
+record by record.
 """
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +26,9 @@ from caudal.ingest.transform.values import Already, Misfit, exact_row
 from caudal.records import Records, Rejected
 
 FORMS: dict[str, type[Form]] = {"caudal": CaudalForm, "plain": PlainForm, "dynamodb": DynamodbForm}
+
+PART = 1 << 20
+"""Bytes from which a batch is cut for one more thread."""
 
 PIECES = 8
 SMALL = 64
@@ -47,12 +54,21 @@ class Decoder:
 
     def decode(self, records: Records) -> Decoded:
         """Read every record. Never raises for what is in one."""
-        if not len(records):
-            return Decoded(self.schema.empty_table())
+        parts = _parts(records)
+        if len(parts) < 2:
+            return self._decode(records)
+        done = list(_threads().map(self._decode, parts))
+        return Decoded(
+            pa.concat_tables([part.rows for part in done]), [record for part in done for record in part.rejected],
+            sum((part.warnings for part in done), Counter()),
+        )
+
+    def _decode(self, records: Records) -> Decoded:
         warnings: Counter[str] = Counter()
         tables: list[pa.Table] = []
         rejected: list[Rejected] = []
-        self._read(records, tables, rejected, warnings)
+        if len(records):
+            self._read(records, tables, rejected, warnings)
         if len(tables) < 2:
             return Decoded(tables[0] if tables else self.schema.empty_table(), rejected, warnings)
         return Decoded(pa.concat_tables(tables).sort_by("_position"), sorted(rejected, key=lambda r: r.position), warnings)
@@ -155,15 +171,28 @@ class _Read(NamedTuple):
     warnings: Counter[str]
 
 
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(pa.cpu_count(), "decode")
+
+
+def _parts(records: Records) -> list[Records]:
+    """The records cut for the threads: one part each, even in bytes, none smaller than is worth a thread's while."""
+    count = min(pa.cpu_count(), len(records), 1 + len(records.data) // PART)
+    cuts = np.searchsorted(records.offsets, np.linspace(0, len(records.data), count + 1)[1:-1])
+    bounds = [0, *np.unique(cuts).tolist(), len(records)]
+    return [records[start:stop] for start, stop in pairwise(bounds) if stop > start]
+
+
 def _mask(n: int, where: np.ndarray) -> np.ndarray:
     mask = np.zeros(n, bool)
     mask[where] = True
     return mask
 
 
-def _is_utf8(data: bytes) -> bool:
+def _is_utf8(data: bytes | memoryview) -> bool:
     try:
-        pa.array([data], pa.large_binary()).cast(pa.large_string())
+        _binary(np.array([0, len(data)]), data).cast(pa.large_string())
     except pa.ArrowInvalid:
         return False
     return True
@@ -187,18 +216,24 @@ def _one_a_line(records: Records) -> Records:
     data = np.frombuffer(records.data, np.uint8)
     if records.lengths.min() and (data[records.offsets[1:] - 1] == 0x0A).all():
         return records
-    values = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(records), [None, pa.py_buffer(records.offsets), pa.py_buffer(records.data)]
-    )
     missing = np.ones(len(records), bool)
     filled = records.lengths > 0
     missing[filled] = data[records.offsets[1:][filled] - 1] != 0x0A
     if missing.all():  # one kernel, five times as fast as a tail for each
-        whole = pc.binary_join(pa.LargeListArray.from_arrays([0, len(records)], values), pa.scalar(b"\n", pa.large_binary()))
-        body = b"".join((whole[0].as_buffer(), b"\n"))
-        return Records(records.shard, records.first, records.offsets + np.arange(len(records) + 1), body, records.times)
-    tails = pc.if_else(pa.array(missing), pa.scalar(b"\n", pa.large_binary()), pa.scalar(b"", pa.large_binary()))
-    joined = pc.binary_join_element_wise(values, tails, pa.scalar(b"", pa.large_binary()))
+        texts = _binary(np.append(records.offsets, records.offsets[-1]), records.data)  # an empty one behind the last newline
+        whole = pc.binary_join(pa.LargeListArray.from_arrays([0, len(texts)], texts), pa.scalar(b"\n", texts.type))
+        offsets = records.offsets + np.arange(len(records) + 1)
+        return Records(records.shard, records.first, offsets, memoryview(whole[0].as_buffer()), records.times)
+    texts = _binary(records.offsets, records.data)
+    tails = pc.if_else(pa.array(missing), pa.scalar(b"\n", texts.type), pa.scalar(b"", texts.type))
+    joined = pc.binary_join_element_wise(texts, tails, pa.scalar(b"", texts.type))
     offsets = np.frombuffer(joined.buffers()[1], np.int64)[joined.offset : joined.offset + len(joined) + 1]
-    body = joined.buffers()[2].to_pybytes()[offsets[0] : offsets[-1]]
+    body = memoryview(joined.buffers()[2])[offsets[0] : offsets[-1]]
     return Records(records.shard, records.first, offsets - offsets[0], body, records.times)
+
+
+def _binary(offsets: np.ndarray, data: bytes | memoryview) -> pa.LargeBinaryArray:
+    """Bytes as values, where they lie."""
+    return pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(offsets) - 1, [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(data)]
+    )

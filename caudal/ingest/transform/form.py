@@ -89,15 +89,11 @@ class Form(ABC):
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that it cannot read."""
 
-BLOCK = 1 << 20
-"""Bytes that one of pyarrow's threads parses at a time."""
-
-
 def parse(records: Records, schema: pa.Schema) -> pa.Table:
     """Records, one JSON object a line, as a table of `schema`. Raises pa.ArrowInvalid."""
     parsed = pj.read_json(
         pa.BufferReader(records.data),
-        read_options=pj.ReadOptions(block_size=max(BLOCK, int(records.lengths.max()) + 1)),
+        read_options=pj.ReadOptions(use_threads=False, block_size=len(records.data) + 1),
         parse_options=pj.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
     )
     if len(parsed) != len(records):

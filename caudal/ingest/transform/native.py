@@ -123,7 +123,7 @@ class _Row:
                 made.append(from_json_type(column, found[column.name]))
         return made
 
-    def nested(self, data: bytes, inside: str | None) -> dict[str, pa.Array]:
+    def nested(self, data: bytes | memoryview, inside: str | None) -> dict[str, pa.Array]:
         """Members that hold lists and objects, as JSON text. Raises pa.ArrowInvalid."""
         if not self._json:
             return {}

@@ -309,3 +309,16 @@ def test_records_that_are_a_slice_read_like_records_that_are_whole():
     assert found.rows["count"].to_pylist() == [3, 4, 5, 6]
     assert found.rows["_position"].to_pylist() == [103, 104, 105, 106]
     assert np.unique(found.rows["_shard"].to_numpy()).tolist() == [1]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_several_threads_decode_is_in_order_and_whole(form, monkeypatch):
+    monkeypatch.setattr("caudal.ingest.transform.decode.PART", 1000)
+    lines = [FORMS[form]({**GOOD, "count": str(n)}.items()).encode() for n in range(500)]
+    bad = [0, 7, 250, 251, 499]
+    for n in bad:
+        lines[n] = b"oops" * (n + 1)
+    found = Decoder(CONTRACTS[Flat], form).decode(Records.of(1, 100, lines))
+    assert found.rows["count"].to_pylist() == [n for n in range(500) if n not in bad]
+    assert found.rows["_position"].to_pylist() == [100 + n for n in range(500) if n not in bad]
+    assert [(record.position, record.raw) for record in found.rejected] == [(100 + n, lines[n]) for n in bad]
