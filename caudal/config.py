@@ -74,6 +74,8 @@ class QueryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory that queries may use together."""
     threads: int = 0
     """Threads of a query; 0 for one a core."""
+    fresh: bool = True
+    """Whether a query sees what has arrived but is not in the lake's files yet."""
 
 
 class TrainerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -184,6 +186,10 @@ def _apply(settings: dict[str, Any], environment: Mapping[str, str]) -> None:
 
 
 def _typed(variable: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise ConfigError(f"{variable}={text}: neither true nor false", hint="write it as true or false")
+        return text.lower() == "true"
     try:
         return type(default)(text)
     except ValueError:

@@ -19,7 +19,7 @@ from caudal.learn.recommender import Recommender, check_recommender
 from caudal.learn.registry import ModelRegistry
 from caudal.learn.trainer import Trainer, open_trainer
 from caudal.serve import Endpoint, Shop, open_endpoint
-from caudal.tables import Table, contracts, declare_table, lake_contracts, open_transforms
+from caudal.tables import Table, contracts, declare_table, lake_contracts, open_tail, open_transforms
 
 
 class Pipeline:
@@ -113,7 +113,8 @@ class Stages:
 
     @cached_property
     def query(self) -> Query:
-        return open_query(self.config.url("query"), self.catalog, self.files, self.config.query)
+        tail = open_tail(self.pipeline.tables, self.config.url("transform"), self.stream)
+        return open_query(self.config.url("query"), self.catalog, self.files, self.config.query, tail)
 
     @cached_property
     def models(self) -> ModelRegistry:
@@ -128,8 +129,7 @@ class Stages:
         tables, recommenders = self.pipeline.tables, self.pipeline.recommenders
         return open_endpoint(self.config.url("endpoint"), Shop(
             contracts(tables), open_transforms(tables, self.config.url("transform")), recommenders, self.store, self.stream,
-            self.catalog, self.query, self.models, self.config.endpoint.stale_seconds,
-        ))
+            self.catalog, self.query, self.models, self.config.endpoint.stale_seconds))
 
     def table(self, name: str) -> Table:
         """A declared table. Raises NotFound."""

@@ -27,7 +27,8 @@ def configuration() -> str:
 
 
 def _row(name: str, default: object, text: str) -> str:
-    return f"| `{name}` | `{default}` | {' '.join(text.split())} |"
+    shown = str(default).lower() if isinstance(default, bool) else default
+    return f"| `{name}` | `{shown}` | {' '.join(text.split())} |"
 
 
 def _texts() -> Iterator[tuple[tuple[str, str], str]]:

@@ -6,6 +6,8 @@ from typing import Any
 
 from caudal.contract import Contract, Delivery, Partition, UserFunction, read_contract, snake
 from caudal.errors import ContractError
+from caudal.ingest.stream import Stream
+from caudal.ingest.tail import StreamTail
 from caudal.ingest.transform import Transform, check_delivery, open_transform
 from caudal.lake.catalog import LakeTable
 
@@ -46,6 +48,15 @@ def open_transforms(tables: Mapping[str, Table], url: str) -> dict[str, Transfor
         name: open_transform(url, table.contract, table.lake[name].contract, delivery.transform)  # type: ignore[arg-type]
         for table in tables.values() for name, delivery in table.deliveries.items()
     }
+
+
+def open_tail(tables: Mapping[str, Table], url: str, stream: Stream) -> StreamTail:
+    """What is on its way to the lake, as SQL shows it.
+
+    Not of deliveries with a function of the user's: that may be slow, or do more than make rows, and runs once.
+    """
+    plain = {name for table in tables.values() for name, delivery in table.deliveries.items() if delivery.transform is None}
+    return StreamTail(stream, {name: made for name, made in open_transforms(tables, url).items() if name in plain})
 
 
 def declare_table(

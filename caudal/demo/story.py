@@ -273,7 +273,7 @@ def _buy(stages: Stages, api: _Api, household: str, console: Console) -> None:
             break
     changed = time.monotonic()
     while not stages.query.execute(f"SELECT amount FROM sale WHERE basket_id = '{basket}'").num_rows:
-        time.sleep(0.01)
+        time.sleep(0.001)
     visible = time.monotonic()
     console.print(f"   the household buys {offered[0]}: durable after {1000 * (stored - began):.1f} ms, "
                   f"recommendations changed after {1000 * (changed - began):.1f} ms, "

@@ -50,6 +50,7 @@ def test_the_file_sets_and_the_environment_sets_over_it(tmp_path):
 @pytest.mark.parametrize(
     "toml,environment,message,hint",
     [
+        ("", {"CAUDAL_QUERY_FRESH": "0"}, "CAUDAL_QUERY_FRESH=0: neither true nor false", "true or false"),
         ("[wirter]\nlease_seconds = 1", {}, "no setting wirter", "did you mean writer?"),
         ("[writer]\nlease_second = 1", {}, "no setting writer.lease_second", "did you mean writer.lease_seconds?"),
         ("folders = 1", {}, "no setting folders", "did you mean folder?"),
@@ -81,6 +82,11 @@ def test_what_cannot_be_is_refused_with_its_place_and_a_mend(tmp_path, toml, env
         load_config(tmp_path, environment)
     assert message in str(refused.value)
     assert hint in refused.value.hint
+
+
+@pytest.mark.parametrize("text,expected", [("false", False), ("FALSE", False), ("true", True)])
+def test_a_yes_or_no_is_read_from_the_environment(tmp_path, text, expected):
+    assert load(tmp_path, CAUDAL_QUERY_FRESH=text).query.fresh is expected
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path):

@@ -74,8 +74,10 @@ class MemoryStore(Store):
             ids = [self._stage(write, staged, changes) for write in writes]
             for (name, key), new in staged.items():
                 self._keep(self._find(name), key, new)
-            for name in {name for name, _, _ in changes}:
-                self._stream.append(name, [(key, change) for table, key, change in changes if table == name])
+            tables = {name for name, _, _ in changes}
+            self._stream.append_all({
+                table: [(key, change) for name, key, change in changes if name == table] for table in tables
+            })
         return ids
 
     def _stage(

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from caudal.errors import BackendError, NotFound, Trimmed
 from caudal.ingest.stream.port import Ends
-from caudal.records import Records, ends
+from caudal.records import Positions, Records, ends
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, shards INTEGER NOT NULL, base INTEGER NOT NULL);
@@ -92,6 +92,18 @@ def shard_ends(db: apsw.Connection, where: Place) -> dict[int, Ends]:
             (low, low + SPAN),
         ).get
         found[shard] = Ends(0, 0) if oldest is None else Ends(oldest - low, newest - low)
+    return found
+
+
+def nexts(db: apsw.Connection, where: Place) -> Positions:
+    """Shard to its next position."""
+    found = {}
+    for shard in range(where.shards):
+        low = (where.base + shard) * SPAN
+        last = db.execute(
+            "SELECT id + records FROM chunk WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1", (low, low + SPAN)
+        ).get
+        found[shard] = last - low if last is not None else 0
     return found
 
 

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from caudal.errors import BackendError, NotFound, Trimmed
 from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
-from caudal.records import Records
+from caudal.records import Positions, Records
 
 
 @dataclass
@@ -40,17 +40,27 @@ class MemoryStream(Stream):
         return len(self._streams.setdefault(name, [_Shard() for _ in range(shards)]))
 
     def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        shards = self._find(name)
+        self.append_all({name: records})
+
+    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> None:
+        """Add records to several streams at one moment."""
+        found = {name: self._find(name) for name in records}
         with self._news:
             now = time.time_ns() // 1000
-            for key, record in records:
-                shard = shards[shard_of(key, len(shards))]
-                shard.records.append(record)
-                shard.times.append(now)
-            for shard in shards:
-                if shard.records and (not shard.chunks or shard.chunks[-1] < len(shard.records)):
-                    shard.chunks.append(len(shard.records))
+            for name, shards in found.items():
+                for key, record in records[name]:
+                    shard = shards[shard_of(key, len(shards))]
+                    shard.records.append(record)
+                    shard.times.append(now)
+                for shard in shards:
+                    if shard.records and (not shard.chunks or shard.chunks[-1] < len(shard.records)):
+                        shard.chunks.append(len(shard.records))
             self._news.notify_all()
+
+    def moment(self, names: Iterable[str]) -> dict[str, Positions]:
+        found = {name: self._find(name) for name in names}
+        with self._news:
+            return {name: {n: len(shard.records) for n, shard in enumerate(shards)} for name, shards in found.items()}
 
     def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
         found = self._shard(name, shard)

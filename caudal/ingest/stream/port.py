@@ -2,7 +2,7 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from caudal.errors import NotFound, UsageError
@@ -72,6 +72,13 @@ class Stream(ABC):
         """Shard to the oldest and the next position."""
 
     @abstractmethod
+    def moment(self, names: Iterable[str]) -> dict[str, Positions]:
+        """Positions after the newest records of several streams, all at one moment.
+
+        Of what one transaction appended to them, either everything lies below or nothing.
+        """
+
+    @abstractmethod
     def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:
         """Block until a shard has a record at or past its position in `seen`, or `timeout` seconds have passed.
 
@@ -92,7 +99,7 @@ class Stream(ABC):
 
     def now(self, name: str) -> Positions:
         """Positions after the newest records."""
-        return {shard: ends.next for shard, ends in self.ends(name).items()}
+        return self.moment([name])[name]
 
 
 @runtime_checkable

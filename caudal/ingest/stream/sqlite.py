@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +11,7 @@ import apsw
 from caudal.errors import ConfigError
 from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
-from caudal.records import Records
+from caudal.records import Positions, Records
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
 
@@ -59,6 +59,14 @@ class SqliteStream(Stream):
         where = self._place(name)
         with translated(self._db.path):
             return chunks.shard_ends(self._db.reader, where)
+
+    def moment(self, names: Iterable[str]) -> dict[str, Positions]:
+        places = {name: self._place(name) for name in names}
+        found: dict[str, Positions] = {}
+        with translated(self._db.path), self._db.reader as db:  # one read transaction
+            for name, where in places.items():
+                found[name] = chunks.nexts(db, where)
+        return found
 
     def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:
         self._db.bell.listen()

@@ -3,14 +3,14 @@
 from caudal.config import QueryConfig
 from caudal.lake.catalog import Catalog
 from caudal.lake.files import Files
-from caudal.lake.query.port import Query
+from caudal.lake.query.port import Query, Tail
 from caudal.registry import open_backend
 
-__all__ = ["BACKENDS", "Query", "open_query"]
+__all__ = ["BACKENDS", "Query", "Tail", "open_query"]
 
 BACKENDS = {"duckdb": "caudal.lake.query.duckdb:DuckdbQuery"}
 
 
-def open_query(url: str, catalog: Catalog, files: Files, settings: QueryConfig) -> Query:
-    """Open the engine that `url` names, over one catalog."""
-    return open_backend(Query, BACKENDS, url, catalog, files, settings)  # type: ignore[type-abstract]
+def open_query(url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None) -> Query:
+    """Open the engine that `url` names, over one catalog and what is on its way to it."""
+    return open_backend(Query, BACKENDS, url, catalog, files, settings, tail)  # type: ignore[type-abstract]

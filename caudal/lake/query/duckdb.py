@@ -10,24 +10,28 @@ from pathlib import Path
 from typing import Any, Self
 
 import duckdb
+import numpy as np
 import pyarrow as pa
 
 from caudal.config import QueryConfig
 from caudal.contract import Contract
-from caudal.errors import ConfigError, NotFound, QueryError
+from caudal.errors import ConfigError, NotFound, QueryError, Trimmed
 from caudal.lake.catalog import Catalog, Snapshot
 from caudal.lake.files import Files
 from caudal.lake.query.check import Statement, near, parse
 from caudal.lake.query.dialect import Plan, internal, prepare, transpile
 from caudal.lake.query.messages import explained
-from caudal.lake.query.port import Query
-from caudal.lake.query.sources import Sources, text
+from caudal.lake.query.port import Query, Tail
+from caudal.lake.query.sources import ROW, Sources, rows_of, text
 from caudal.lake.query.sqltypes import athena_type
 from caudal.lake.query.views import current
 
 _HISTORY = "_history"
 _SMALL = 1 << 16
 """Bytes up to which a given table stays registered: to forget it costs 0.3 ms, a third of a small query."""
+
+RETRIES = 3
+_TAIL_ROWS = 1 << 62
 
 _MACROS = (
     # n / d in whole numbers, rounded half away from zero
@@ -41,7 +45,9 @@ _MACROS = (
 class DuckdbQuery(Query):
     """DuckDB over the files that the catalog lists; each query reads each table at one snapshot."""
 
-    def __init__(self, catalog: Catalog, files: Files, settings: QueryConfig, database: str = "") -> None:
+    def __init__(
+        self, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None, database: str = ""
+    ) -> None:
         self.database = database
         """Name by which queries may qualify tables."""
         self._catalog = catalog
@@ -50,16 +56,18 @@ class DuckdbQuery(Query):
         root = files.location("x")
         self._db = _connect(settings, folder, Path(root).parent if root else None)
         self._sources = Sources(files, folder)
+        self._tail = tail if settings.fresh else None
+        self._numbered: dict[str, tuple[pa.Table, pa.Table]] = {}
         self._idle: deque[_Session] = deque()
         self._names: dict[str, str] = {}
         self._prepare = lru_cache(1024)(lambda sql: _prepared(sql, self.database))
         self._plan = lru_cache(1024)(_plan)
 
     @classmethod
-    def open(cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig) -> Self:
+    def open(cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None) -> Self:
         if url.partition(":")[2].strip("/"):
             raise ConfigError(f"{url}: DuckDB runs inside the process and has no place", hint="write duckdb:")
-        return cls(catalog, files, settings)
+        return cls(catalog, files, settings, tail)
 
     def execute(
         self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
@@ -67,14 +75,18 @@ class DuckdbQuery(Query):
         statement, tree, places = self._prepare(sql)
         given = {name.lower(): table for name, table in (tables or {}).items()}
         shown = {name: self._shown(statement, name, places[name], given) for name in places if name not in given}
-        snapshots = self._snapshots(shown, versions or {})
+        snapshots, tails = self._states(shown, versions or {})
         schemas = {name: given[name].schema for name in places if name in given}
         for name, (real, history) in shown.items():
             contract = snapshots[real].table.contract
             schemas[name] = _row_schema(contract) if history or not contract.key else _schema(contract)
         plan = self._plan(sql, statement, _Tree(tree), tuple(schemas.items()))
-        definitions = {name: self._definition(snapshots[real], history) for name, (real, history) in shown.items()}
-        return self._run(statement, plan, definitions, {name: given[name] for name in places if name in given})
+        definitions = {
+            name: self._definition(snapshots[real], history, tails.get(real)) for name, (real, history) in shown.items()
+        }
+        relations = {name: given[name] for name in places if name in given}
+        relations |= {_tail_of(real): rows for real, rows in tails.items()}
+        return self._run(statement, plan, definitions, relations)
 
     def close(self) -> None:
         while self._idle:
@@ -95,18 +107,43 @@ class DuckdbQuery(Query):
         known = [*given, *self._names, *(real + _HISTORY for real in self._names)]
         raise QueryError(f"no table {name}", hint=near(name, known), **place)
 
-    def _snapshots(self, shown: Mapping[str, tuple[str, bool]], versions: Mapping[str, int]) -> dict[str, Snapshot]:
+    def _states(
+        self, shown: Mapping[str, tuple[str, bool]], versions: Mapping[str, int]
+    ) -> tuple[dict[str, Snapshot], dict[str, pa.Table]]:
+        """Each table's snapshot, and the rows that have arrived since."""
         wanted = {name.lower(): version for name, version in versions.items()}
-        try:
-            return {real: self._catalog.snapshot(real, wanted.get(real.lower())) for real in {real for real, _ in shown.values()}}
-        except NotFound as error:
-            raise QueryError(str(error), hint=error.hint) from None
+        names = {real for real, _ in shown.values()}
+        for _ in range(RETRIES):
+            try:
+                found = {real: self._catalog.snapshot(real, wanted.get(real.lower())) for real in names}
+            except NotFound as error:
+                raise QueryError(str(error), hint=error.hint) from None
+            newest = {real: snapshot for real, snapshot in found.items() if real.lower() not in wanted}
+            if self._tail is None or not newest:
+                break
+            try:
+                return found, {real: self._numbers(real, rows) for real, rows in self._tail.rows(newest).items()}
+            except Trimmed:
+                continue  # the writer went on, and what it has read was dropped
+        return found, {}
 
-    def _definition(self, snapshot: Snapshot, history: bool) -> str:
+    def _numbers(self, real: str, rows: pa.Table) -> pa.Table:
+        """A tail with `ROW`: numbers that no row of a file has."""
+        known = self._numbered.get(real)
+        if known is None or known[0] is not rows:
+            known = rows, rows.append_column(ROW, pa.array(np.arange(_TAIL_ROWS, _TAIL_ROWS + len(rows))))
+            self._numbered[real] = known
+        return known[1]
+
+    def _definition(self, snapshot: Snapshot, history: bool, tail: pa.Table | None) -> str:
         contract, rows = snapshot.table.contract, self._sources.rows(snapshot)
+        has_row_ids = snapshot.table.format == "parquet" or not snapshot.files
+        if tail is not None:
+            past = rows_of(contract.row_schema, tail, internal(_tail_of(snapshot.table.name)), has_row_ids)
+            rows = f"{rows} UNION ALL {past}"
         if history or not contract.key:
             return rows
-        return current(contract, rows, has_row_ids=snapshot.table.format == "parquet" or not snapshot.files)
+        return current(contract, rows, has_row_ids)
 
     def _run(self, statement: Statement, plan: Plan, definitions: Mapping[str, str], given: Mapping[str, pa.Table]) -> pa.Table:
         session = self._idle.pop() if self._idle else _Session(self._db.cursor())
@@ -120,6 +157,11 @@ class DuckdbQuery(Query):
             raise
         self._idle.append(session)
         return _tidy(result, plan.names)
+
+
+def _tail_of(table: str) -> str:
+    """What the rows past a table's snapshot are called; no name of a table has a colon."""
+    return f"{table}:tail"
 
 
 class _Session:

@@ -2,13 +2,24 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Self
+from typing import Protocol, Self
 
 import pyarrow as pa
 
 from caudal.config import QueryConfig
-from caudal.lake.catalog.port import Catalog
+from caudal.lake.catalog.port import Catalog, Snapshot
 from caudal.lake.files.port import Files
+
+
+class Tail(Protocol):
+    """What has arrived and is not in the lake yet."""
+
+    def rows(self, snapshots: Mapping[str, Snapshot]) -> dict[str, pa.Table]:
+        """By name of the snapshot's table, the rows past its positions, with the system columns, all of one moment.
+
+        Leaves out tables that have none, and those that are shown only once they are in the lake. Raises Trimmed if
+        what comes after a snapshot is no longer kept, for a later one has it.
+        """
 
 
 class Query(ABC):
@@ -16,12 +27,13 @@ class Query(ABC):
 
     `<table>` is the latest state of each key, `<table>_history` every change with the columns of
     `caudal.contract.SYSTEM`; a table without a key shows its events, with these columns, under both names. A query
-    sees each table at one snapshot, and reaches nothing outside the lake: no file, no network, no setting.
+    sees each table at one snapshot and, past that, what its tail has; it reaches nothing else: no file, no network, no
+    setting.
     """
 
     @classmethod
     @abstractmethod
-    def open(cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig) -> Self:
+    def open(cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None) -> Self:
         """Open the engine that `url` names."""
 
     @abstractmethod
@@ -30,7 +42,8 @@ class Query(ABC):
     ) -> pa.Table:
         """The result of one SELECT.
 
-        `versions` fixes tables at a snapshot. `tables` lets Arrow tables stand in for tables of the lake, by name.
+        `versions` fixes tables at a snapshot, without what came after it. `tables` lets Arrow tables stand in for tables
+        of the lake, by name.
         Raises QueryError, with line, column and nearest name, for SQL that is wrong or may not run.
         """
 

@@ -85,6 +85,12 @@ class Sources:
             return self._copies[path]
 
 
+def rows_of(schema: pa.Schema, table: pa.Table, relation: str, has_row_ids: bool) -> str:
+    """SQL of the rows of a table that is registered as `relation` and has `ROW`, beside those of files."""
+    columns = [*_columns(schema, tuple(table.column_names)), *([ROW] if has_row_ids else [])]
+    return f"SELECT {', '.join(columns)} FROM {quoted(relation)}"
+
+
 def quoted(name: str) -> str:
     """A name as an identifier."""
     return '"' + name.replace('"', '""') + '"'
