@@ -11,10 +11,10 @@ ITEMS = 20_000
 """Of each file."""
 
 
-def write_file(folder: Path, number: int) -> Path:
+def write_file(folder: Path, number: int, items: int = ITEMS) -> Path:
     """The file of that number: the same each time."""
     path = folder / f"products-{number}.csv"
-    lines = (f"p{n},{n % 1000}\n" for n in range(number * ITEMS, (number + 1) * ITEMS))
+    lines = (f"p{n},{n % 1000}\n" for n in range(number * items, (number + 1) * items))
     path.write_text("product_id,price\n" + "".join(lines))
     return path
 

@@ -1,8 +1,5 @@
 """kill -9 of writers, importers and those who put, all at once on one shop: nothing lost, nothing twice, nothing half."""
 
-import gzip
-import io
-import json
 import os
 import random
 import subprocess
@@ -11,12 +8,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-import pyarrow.csv as pacsv
-import pyarrow.parquet as pq
 import pytest
+from account import check, check_objects, check_products, flush
 from importing import ITEMS, write_file
 
-from caudal.errors import Unavailable
 from caudal.ingest.importer import import_file
 from caudal.loader import load_pipeline
 from caudal.verify import verify
@@ -85,80 +80,6 @@ def imported(folder):
     """The number of the first file that is not known to be imported."""
     path = folder / "imported"
     return int(path.read_text() or 0) if path.exists() else 0
-
-
-def acknowledged(folder):
-    """Event id to (table, key, value) of all that the putters were told is done."""
-    done = {}
-    for path in folder.glob("putter-*.log"):
-        for line in path.read_bytes().splitlines(keepends=True):
-            if line.endswith(b"\n"):
-                table, key, id, value = json.loads(line)
-                done[id] = (table, key, value)
-    return done
-
-
-def rows(stages, name):
-    """Every row of a table of the lake, in the order in which each key's changes happened."""
-    found, lake_table = [], stages.catalog.tables()[name]
-    for file in stages.catalog.snapshot(name).files:
-        data = stages.files.get(file.path)
-        if lake_table.format == "parquet":
-            found += pq.read_table(io.BytesIO(data)).to_pylist()
-        else:
-            types = pacsv.ConvertOptions(column_types=lake_table.contract.row_schema)
-            found += pacsv.read_csv(io.BytesIO(gzip.decompress(data)), convert_options=types).to_pylist()
-    return sorted(found, key=lambda row: (row["_shard"], row["_position"]))
-
-
-def flush(stages):
-    for table in stages.pipeline.tables.values():
-        for name in table.lake:
-            writer, until = stages.writer(name), time.monotonic() + 60
-            while True:
-                try:
-                    writer.flush()
-                    break
-                except Unavailable:  # a writer of before, whose end is not yet known
-                    assert time.monotonic() < until
-                    time.sleep(0.05)
-            writer.close()
-
-
-def check(stages, folder):
-    """Everything acknowledged is there once; nothing is there twice; the latest state is the store's."""
-    told = acknowledged(folder)
-    assert told, "nothing was acknowledged"
-    for name in ("sale", "sale_csv", "view"):
-        found = rows(stages, name)
-        times = Counter(row["_event_id"] for row in found)
-        assert not [id for id, count in times.items() if count > 1], f"{name}: rows twice"
-        lost = {id for id, (table, *_) in told.items() if table == name.removesuffix("_csv")} - times.keys()
-        assert not lost, f"{name}: {len(lost)} acknowledged changes lost"
-        for row in found:
-            if row["_event_id"] in told and row["_op"] != "delete":
-                assert (row["sale_id"], row.get("qty", row.get("number"))) == told[row["_event_id"]][1:]
-    current = {row["sale_id"]: row["qty"] for row in stages.store.scan("sale")}
-    for name in ("sale", "sale_csv"):
-        latest = {row["sale_id"]: row for row in rows(stages, name)}
-        assert {key: row["qty"] for key, row in latest.items() if row["_op"] != "delete"} == current
-        shown = stages.query.execute(f"SELECT sale_id, qty FROM {name}").to_pylist()
-        assert {row["sale_id"]: row["qty"] for row in shown} == current
-        assert len(shown) == len(current)
-    return len(told)
-
-
-def check_products(stages, files):
-    found = Counter(row["product_id"] for row in rows(stages, "product"))
-    assert found == Counter(f"p{n}" for n in range(files * ITEMS))
-
-
-def check_objects(stages):
-    """Whatever lies in the lake, committed or not, is whole."""
-    for info in stages.files.list("lake/"):
-        data = stages.files.get(info.path)
-        assert len(pq.read_table(io.BytesIO(data)) if info.path.endswith(".parquet") else gzip.decompress(data).splitlines()) > 0
-    assert not [path for path in Path(stages.config.folder).rglob("*") if path.suffix in (".tmp", ".part")]
 
 
 @pytest.mark.slow

@@ -1,0 +1,137 @@
+"""Faults of a machine, at the calls where they would come: whatever SQLite and the lake's files ask of the disk.
+
+    kill      the process dies, kill -9
+    torn      half of what was to be written is, and the process dies
+    full      no space left on the device
+    readonly  the file system has become read-only
+    fsync     the disk does not say that it has what was written
+    slow      each call takes its time
+    clock     the clock jumps, a day or a year, back or forward
+"""
+
+import errno
+import os
+import random
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import apsw
+
+import caudal.lake.files.local as local
+
+FAULTS = ("kill", "torn", "full", "readonly", "fsync", "slow", "clock")
+DEADLY = ("kill", "torn")
+
+_ERRORS = {"full": (errno.ENOSPC, apsw.FullError), "readonly": (errno.EROFS, apsw.IOError), "fsync": (errno.EIO, apsw.IOError)}
+_CALLS = {
+    "kill": ("write", "sync", "make"), "torn": ("write",), "full": ("write", "make"), "readonly": ("write", "make"),
+    "fsync": ("sync",), "slow": ("write", "sync", "make"), "clock": ("write", "sync", "make"),
+}
+
+
+class Strikes:
+    """One kind of fault, which comes at random calls while it is `armed`; errors come for a while, as they do."""
+
+    def __init__(self, fault: str, chance: random.Random) -> None:
+        self.fault, self.chance, self.armed, self.count = fault, chance, False, 0
+        self.days = 0
+        self._until = 0.0
+        self._gap = 15 if fault == "fsync" else 60
+        self._next = chance.randrange(self._gap, 3 * self._gap)
+
+    def at(self, call: str, half: Callable[[], object], is_sqlite: bool) -> None:
+        """Called before each call of the disk; `half` writes half of what is to be written."""
+        if not self.armed or call not in _CALLS[self.fault]:
+            return
+        self._next -= 1
+        if self._next > 0 and time.monotonic() > self._until:
+            return
+        if self._next <= 0:
+            self._next = self.chance.randrange(1, self._gap)
+            self._until = time.monotonic() + self.chance.choice([0, 0, 0.02])
+            self.count += 1
+        if self.fault == "slow":
+            time.sleep(self.chance.random() * 0.02)
+        elif self.fault == "clock":
+            self.days = self.chance.choice([-365, -1, 0, 1, 365])
+        elif self.fault in DEADLY:
+            if self.fault == "torn":
+                half()
+            os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            number, error = _ERRORS[self.fault]
+            raise error("a fault on purpose") if is_sqlite else OSError(number, os.strerror(number))
+
+
+def install(strikes: Strikes) -> None:
+    """Put the strikes before the disk, for this process."""
+    _Disk(strikes)
+    seconds, nanoseconds = time.time, time.time_ns
+    time.time = lambda: seconds() + strikes.days * 86_400
+    time.time_ns = lambda: nanoseconds() + strikes.days * 86_400_000_000_000
+    fsync, mkdir, link = os.fsync, os.mkdir, os.link
+
+    def before(call: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            strikes.at(call, lambda: None, False)
+            return real(*args, **kwargs)
+        return run
+
+    os.fsync, os.mkdir, os.link = before("sync", fsync), before("make", mkdir), before("make", link)
+    local.open = lambda *args, **kwargs: _Object(open(*args, **kwargs), strikes)  # type: ignore[attr-defined]  # noqa: PTH123, SIM115
+
+
+class _Object:
+    """A file of the lake that is being written."""
+
+    def __init__(self, file: Any, strikes: Strikes) -> None:
+        self._file, self._strikes = file, strikes
+
+    def write(self, data: bytes) -> None:
+        self._strikes.at("write", lambda: self._write(data[: len(data) // 2]), False)
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._file.flush()
+
+    def __enter__(self) -> "_Object":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+class _Disk(apsw.VFS):
+    """What SQLite takes for the disk."""
+
+    def __init__(self, strikes: Strikes) -> None:
+        self._strikes = strikes
+        super().__init__("struck", base=_REAL, makedefault=True)
+        _KEPT.append(self)
+
+    def xOpen(self, name: Any, flags: list[int]) -> apsw.VFSFile:
+        return _DatabaseFile(name, flags, self._strikes)
+
+
+_KEPT: list[_Disk] = []
+_REAL = apsw.vfs_names()[0]
+
+
+class _DatabaseFile(apsw.VFSFile):
+    def __init__(self, name: Any, flags: list[int], strikes: Strikes) -> None:
+        self._strikes = strikes
+        super().__init__(_REAL, name, flags)
+
+    def xWrite(self, data: bytes, offset: int) -> None:
+        self._strikes.at("write", lambda: super(_DatabaseFile, self).xWrite(data[: len(data) // 2], offset), True)
+        super().xWrite(data, offset)
+
+    def xSync(self, flags: int) -> None:
+        self._strikes.at("sync", lambda: None, True)
+        super().xSync(flags)
