@@ -256,7 +256,7 @@ class WriterSuite(WriterLeases):
             place: str
 
         shop = lake(cls=Visit, partition=identity("place"))
-        places = ["", ".", "..", "a/b", "../../etc", "ñ", "a=b", "%2F", "\x00", "a\nb", "CON", "~"]
+        places = ["", ".", "..", "a/b", "../../etc", "ñ", "a=b", "%2F", "\x00", "\\0", "a\nb", "CON", "~"]
         places += ["x" * 400, "x" * 399 + "y", "é" * 300]
         for n, place in enumerate(places):
             shop.put(n, place=place)

@@ -1,6 +1,5 @@
 """Where rows go: folders by partition, and names that no other writer uses."""
 
-import hashlib
 import os
 from collections.abc import Iterator
 
@@ -16,10 +15,6 @@ Folder = tuple[tuple[str, str], ...]
 
 _LENGTH = {"year": 4, "month": 7, "day": 10, "hour": 13}
 """Characters of `2026-01-02T03` that name a unit."""
-
-
-LONGEST = 120
-"""Characters of a partition value in a folder's name: the name may have 255 with its key."""
 
 
 def split(rows: pa.Table, contract: Contract) -> Iterator[tuple[Folder, pa.Table]]:
@@ -39,33 +34,23 @@ def split(rows: pa.Table, contract: Contract) -> Iterator[tuple[Folder, pa.Table
 
 def _codes(rows: pa.Table, partitions: tuple[Partition, ...]) -> tuple[np.ndarray, list[Folder]]:
     """A code a row, and the folder of each code."""
-    texts = [_text(rows[partition.column], partition) for partition in partitions]
-    joined = texts[0] if len(texts) == 1 else pc.binary_join_element_wise(*texts, "\x00")
-    encoded = joined.combine_chunks().dictionary_encode() if isinstance(joined, pa.ChunkedArray) else joined.dictionary_encode()
-    folders = [
-        tuple(
-            (partition.folder, _short(folder_value(part)))
-            for partition, part in zip(partitions, value.split("\x00"), strict=True)
-        )
-        for value in encoded.dictionary.to_pylist()
-    ]
-    return encoded.indices.to_numpy(), folders
+    codes = np.zeros(len(rows), np.int64)
+    folders: list[Folder] = [()]
+    for partition in partitions:
+        encoded = _text(rows[partition.column], partition).combine_chunks().dictionary_encode()
+        names = [folder_value(value) for value in encoded.dictionary.to_pylist()]
+        used, codes = np.unique(codes * len(names) + encoded.indices.to_numpy(), return_inverse=True)
+        folders = [(*folders[code // len(names)], (partition.folder, names[code % len(names)])) for code in used.tolist()]
+    return codes, folders
 
 
 def _text(values: pa.ChunkedArray, partition: Partition) -> pa.ChunkedArray:
     if partition.unit == "identity":
-        return pc.replace_substring(values.cast(pa.string()), "\x00", "\\0")
+        return values.cast(pa.string())
     if pa.types.is_timestamp(values.type):
         values = values.cast(pa.timestamp("us"))
     text = pc.utf8_slice_codeunits(values.cast(pa.string()), 0, _LENGTH[partition.unit])
     return pc.replace_substring(text, " ", "-")
-
-
-def _short(value: str) -> str:
-    """A value that file systems take as a name: what is too long is cut, and told apart by a digest."""
-    if len(value) <= LONGEST:
-        return value
-    return f"{value[:LONGEST]}~{hashlib.blake2b(value.encode(), digest_size=8).hexdigest()}"
 
 
 def new_name(epoch: int, suffix: str) -> str:

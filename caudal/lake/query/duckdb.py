@@ -1,8 +1,5 @@
 """Queries run by DuckDB inside the process, straight on the lake's files."""
 
-import shutil
-import tempfile
-import weakref
 from collections import deque
 from collections.abc import Mapping
 from functools import lru_cache
@@ -22,6 +19,7 @@ from caudal.lake.query.check import Statement, near, parse
 from caudal.lake.query.dialect import Plan, internal, prepare, transpile
 from caudal.lake.query.messages import explained
 from caudal.lake.query.port import Query, Tail
+from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.sources import ROW, Sources, rows_of, text
 from caudal.lake.query.sqltypes import athena_type
 from caudal.lake.query.views import current
@@ -51,11 +49,10 @@ class DuckdbQuery(Query):
         self.database = database
         """Name by which queries may qualify tables."""
         self._catalog = catalog
-        folder = Path(tempfile.mkdtemp(prefix="caudal-query-"))
-        self._clean = weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._scratch = Scratch()
         root = files.location("x")
-        self._db = _connect(settings, folder, Path(root).parent if root else None)
-        self._sources = Sources(files, folder)
+        self._db = _connect(settings, self._scratch.folder, Path(root).parent if root else None)
+        self._sources = Sources(files, self._scratch.folder)
         self._tail = tail if settings.fresh else None
         self._numbered: dict[str, tuple[pa.Table, pa.Table]] = {}
         self._idle: deque[_Session] = deque()
@@ -92,7 +89,7 @@ class DuckdbQuery(Query):
         while self._idle:
             self._idle.pop().close()
         self._db.close()
-        self._clean()
+        self._scratch.close()
 
     def _shown(
         self, statement: Statement, name: str, place: dict[str, int], given: Mapping[str, pa.Table]

@@ -68,7 +68,7 @@ class InprocessTrainer(Trainer):
     def _read(self, recommender: Recommender, table: str, snapshot: int) -> Interactions:
         if not snapshot:
             told = f"recommender {recommender.name}: table {table} is empty"
-            raise DataError(told, hint="deliver something to it first")
+            raise DataError(told, hint=f"deliver something to it first: caudal flush {table}")
         rows = self._query.execute(recommender.interactions, versions={table: snapshot})
         try:
             return Interactions.from_arrow(rows)

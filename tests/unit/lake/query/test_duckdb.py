@@ -1,7 +1,6 @@
 """DuckDB as the engine: what is particular to it."""
 
 import os
-from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -109,7 +108,7 @@ def test_a_csv_line_that_does_not_fit_is_an_error_without_its_values(lake, query
 
 def test_closing_leaves_nothing_behind(lake):
     query = DuckdbQuery(open_catalog("memory:", "shop"), open_files("memory:"), QueryConfig(memory_mb=64))
-    folder = Path(query._clean.peek()[2][0])
+    folder = query._scratch.folder
     assert folder.exists()
     assert folder.stat().st_mode & 0o777 == 0o700
     query.close()
