@@ -47,6 +47,8 @@ def _train(stages: "Stages", recommender: "Recommender", seed: int) -> "Version"
 def _show(version: "Version") -> None:
     card = version.card
     say(f"{card.label}: {card.model}, {card.interactions:,} interactions, {card.users:,} users, {card.items:,} items")
+    if card.left_out:
+        say(f"{card.left_out:,} rows say nothing and were left out: no user, item, time or finite weight, or in the future")
     show_metrics(card.evaluation)
     say(f"{card.label} is live" if version.live else f"{card.label} is not live: {version.note}")
 

@@ -30,6 +30,8 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Fals
     packages: dict[str, str]
     """Package to version, of those that decide the bytes."""
     interactions: int
+    left_out: int = 0
+    """Rows of its query that say nothing: without a user, an item, a time or a finite weight, or in the future."""
     users: int
     items: int
     """Items that the model knows."""

@@ -114,11 +114,13 @@ class Interactions:
         Raises ContractError for a missing column or one of another type; DataError for an empty table, a NULL in a
         column, or a weight that is not finite.
         """
-        _check_columns(table)
+        if not table.num_rows:
+            raise DataError("empty: there are no interactions", hint="check the query and its period: it returned no row")
+        table = typed(table)
+        _check_values(table)
         users, user_codes = _encode(table["user"])
         items, item_codes = _encode(table["item"])
-        times = table["time"].cast(pa.timestamp("us", table["time"].type.tz), safe=False).cast(pa.int64()).to_numpy()
-        weights = _weights(table)
+        times, weights = table["time"].cast(pa.int64()).to_numpy(), table["weight"].to_numpy()
         order = np.lexsort((weights, item_codes, user_codes, times))
         if "event_id" in table.column_names:
             order = order[_first_of_each(item_codes[order], user_codes[order], _event_codes(table["event_id"])[order])]
@@ -235,46 +237,73 @@ def _net(group: npt.NDArray[np.intp], times: Times, weights: Floats, groups: int
     return net, last
 
 
-_NAMES = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
+_IS_NAME = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
+_IS_NUMBER = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)
 
 
-def _check_columns(table: pa.Table) -> None:
+def typed(table: pa.Table) -> pa.Table:
+    """What a recommender's query says: user and item as text, time in microseconds, weight as float64, event_id.
+
+    Raises ContractError for a missing column or one of another type.
+    """
+    table = table.rename_columns([name.lower() for name in table.column_names])
     missing = [name for name in ("user", "item", "time") if name not in table.column_names]
     if missing:
         raise ContractError(
             f"interactions need a column {' and a column '.join(missing)}",
             hint="name them in the query: SELECT customer_id AS user, product_id AS item, ordered_at AS time",
         )
-    if not pa.types.is_timestamp(table["time"].type):  # one without a zone is UTC
-        raise ContractError(f"time is {table['time'].type}, not a timestamp", hint="CAST(... AS timestamp)")
-    if not table.num_rows:
-        raise DataError("empty: there are no interactions", hint="check the query and its period: it returned no row")
-    nulls = {name: table[name].null_count for name in ("user", "item", "time", "weight") if name in table.column_names}
+    time = table["time"]
+    if not pa.types.is_timestamp(time.type):  # one without a zone is UTC
+        raise ContractError(f"time is {time.type}, not a timestamp", hint="CAST(... AS timestamp)")
+    columns = {"user": _text(table["user"]), "item": _text(table["item"])}
+    columns["time"] = time.cast(pa.timestamp("us", time.type.tz), safe=False).cast(pa.int64()).cast(pa.timestamp("us"))
+    weight = table["weight"] if "weight" in table.column_names else pa.chunked_array([pa.repeat(1.0, len(table))])
+    if not any(fits(weight.type) for fits in _IS_NUMBER):
+        raise ContractError(f"weight is {weight.type}, not a number", hint="CAST(... AS double)")
+    columns["weight"] = weight.cast(pa.float64())
+    if "event_id" in table.column_names:
+        columns["event_id"] = table["event_id"]
+    return pa.table(columns)
+
+
+def telling(table: pa.Table, now_us: int) -> pa.Table:
+    """The rows of a query that say something, as `typed`; the same for training and serving.
+
+    Left out are those without a user, an item, a time or a finite weight, and those more than a day after `now_us`:
+    clocks and zones err, but what lies further ahead has not happened. Raises ContractError as `typed` does.
+    """
+    table = typed(table)
+    kept = pc.and_(pc.is_finite(table["weight"]), pc.less_equal(table["time"].cast(pa.int64()), now_us + DAY_US))
+    for name in ("user", "item"):
+        kept = pc.and_(kept, table[name].is_valid())
+    return table.filter(kept)  # NULL is not true
+
+
+def _text(names: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = names.type.value_type if pa.types.is_dictionary(names.type) else names.type
+    if not any(fits(kind) for fits in _IS_NAME):
+        raise ContractError(f"users and items are text, not {kind}", hint="CAST(... AS varchar) in the query")
+    return names.cast(pa.string())
+
+
+def _check_values(table: pa.Table) -> None:
+    nulls = {name: table[name].null_count for name in ("user", "item", "time", "weight")}
     if any(nulls.values()):
         told = ", ".join(f"{count} of {table.num_rows} rows have no {name}" for name, count in nulls.items() if count)
         raise DataError(f"NULL in interactions: {told}", hint="leave them out in the query: WHERE ... IS NOT NULL")
-
-
-def _encode(column: pa.ChunkedArray) -> tuple[pa.StringArray, Codes]:
-    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
-    if not any(fits(kind) for fits in _NAMES):
-        raise ContractError(f"users and items are text, not {kind}", hint="CAST(... AS varchar) in the query")
-    text = column.cast(pa.string()).combine_chunks()
-    names = pc.unique(text)
-    names = names.take(pc.sort_indices(names))
-    return names, codes_in(text, names)
-
-
-def _weights(table: pa.Table) -> Floats:
-    if "weight" not in table.column_names:
-        return np.ones(table.num_rows)
-    weights: Floats = table["weight"].cast(pa.float64()).to_numpy()
-    bad = int((~np.isfinite(weights)).sum())
+    bad = int((~np.isfinite(table["weight"].to_numpy())).sum())
     if bad:
         raise DataError(
             f"{bad} of {table.num_rows} weights are NaN or infinite", hint="mend or leave them out in the query"
         )
-    return weights
+
+
+def _encode(column: pa.ChunkedArray) -> tuple[pa.StringArray, Codes]:
+    text = column.combine_chunks()
+    names = pc.unique(text)
+    names = names.take(pc.sort_indices(names))
+    return names, codes_in(text, names)
 
 
 def _first_of_each(*keys: npt.NDArray[np.integer[Any]]) -> npt.NDArray[np.bool_]:

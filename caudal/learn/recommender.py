@@ -10,9 +10,11 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import ParseError, SqlglotError
+from sqlglot.optimizer.annotate_types import annotate_types
 
 from caudal.contract import SYSTEM, Contract
 from caudal.errors import ContractError
+from caudal.lake.query.sqltypes import athena_type
 from caudal.learn.models import BACKENDS, open_model_class
 from caudal.learn.models.options import Options, choose
 
@@ -60,6 +62,14 @@ _AGGREGATES = frozenset({
 """Athena's aggregates that the parser knows as plain functions."""
 
 
+_Type = exp.DataType.Type
+_NAME_LIKE = ("text or a whole number", frozenset(exp.DataType.TEXT_TYPES | exp.DataType.INTEGER_TYPES))
+_TIME = ("a timestamp", frozenset({_Type.TIMESTAMP, _Type.TIMESTAMPTZ, _Type.TIMESTAMPNTZ, _Type.TIMESTAMPLTZ}))
+_NUMBER = ("a number", frozenset(exp.DataType.NUMERIC_TYPES))
+_FLAG = ("true or false", frozenset({_Type.BOOLEAN}))
+_CAST = {"text or a whole number": "varchar", "a timestamp": "timestamp", "a number": "double", "true or false": "boolean"}
+_UNTOLD = frozenset({_Type.UNKNOWN, _Type.NULL})
+
 _ONE_SELECT = "write one SELECT … FROM … in Athena's dialect"
 
 
@@ -72,10 +82,11 @@ def check_recommender(recommender: Recommender, contracts: Mapping[str, Contract
         raise ContractError(f"{where}: declared twice", hint="give one of them another name")
     rows = _read(f"{where}, interactions", recommender.interactions, contracts)
     rows.need({"user": "customer_id", "item": "product_id", "time": "sold_at"}, {"weight"})
-    rows.need_timestamp("time")
+    rows.check_types({"user": _NAME_LIKE, "item": _NAME_LIKE, "time": _TIME, "weight": _NUMBER})
     if recommender.items:
         items = _read(f"{where}, items", recommender.items, contracts)
         items.need({"item": "product_id"}, {"available", "repeatable", "title"})
+        items.check_types({"item": _NAME_LIKE, "available": _FLAG, "repeatable": _FLAG, "title": _NAME_LIKE})
         if not items.contract.key:
             raise ContractError(f"{where}, items: {items.contract.name} has no key, so nothing in it can change",
                                 hint="declare it with @pipeline.table(key=[...])")
@@ -118,15 +129,22 @@ class _Reading:
         raise ContractError(f"{self.where}: selects no column {' and no column '.join(missing)}",
                             hint=f"name it: SELECT {example} AS {missing[0]}, …")
 
-    def need_timestamp(self, name: str) -> None:
-        shown = self.outputs[name]
-        if not isinstance(shown, exp.Column):
-            return
-        kinds = {column.name.lower(): column.kind for column in self.contract.columns}
-        kind = kinds.get(shown.name.lower(), "timestamp")
-        if kind != "timestamp":
-            raise ContractError(f"{self.where}: {name} is column {shown.name}, a {kind}",
-                                hint=f"select a timestamp: CAST({shown.name} AS timestamp) AS {name}")
+    def check_types(self, wanted: Mapping[str, tuple[str, frozenset[exp.DataType.Type]]]) -> None:
+        """Refuse an output that is known to have another type: name to (what it must be, such types)."""
+        tree = self.select.copy()
+        kinds = {field.name.lower(): athena_type(field.type) for field in self.contract.row_schema}
+        for column in list(tree.find_all(exp.Column)):
+            if column.name.lower() in kinds and not _is_parameter(column):
+                column.replace(exp.cast(exp.null(), kinds[column.name.lower()]))
+        annotate_types(tree, dialect="athena")
+        types = {shown.alias_or_name.lower(): shown.type for shown in tree.expressions if not shown.is_star}
+        types |= {name: exp.DataType.build(kinds[name]) for name in wanted if name in kinds and name not in types}
+        for name, (kind, fitting) in wanted.items():
+            found = types.get(name)
+            if name in self.outputs and found is not None and found.this not in {*fitting, *_UNTOLD}:
+                shown = self.outputs[name].sql(dialect="athena")
+                raise ContractError(f"{self.where}: {name} is {found.sql().lower()}, not {kind}",
+                                    hint=f"select {kind}: CAST({shown} AS {_CAST[kind]}) AS {name}")
 
 
 def _read(where: str, sql: str, contracts: Mapping[str, Contract]) -> _Reading:

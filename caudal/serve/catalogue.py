@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from caudal.errors import ContractError
 from caudal.learn.dataset import Codes
 
 Flags = npt.NDArray[np.bool_]
@@ -23,7 +24,10 @@ class Listing(NamedTuple):
 
     @classmethod
     def of(cls, table: pa.Table) -> Self:
-        """From the query's columns: NULL is not available, not repeatable; a column left out is always true."""
+        """From the query's columns: NULL is not available, not repeatable; a column left out is always true.
+
+        Raises ContractError for a column of another type.
+        """
         table = table.rename_columns([name.lower() for name in table.column_names])
         table = table.filter(table["item"].is_valid())
         items = table["item"].cast(pa.string()).to_pylist()
@@ -34,7 +38,9 @@ class Listing(NamedTuple):
 def _flags(table: pa.Table, name: str) -> Flags:
     if name not in table.column_names:
         return np.ones(len(table), bool)
-    flags: Flags = pc.fill_null(table[name].cast(pa.bool_()), False).to_numpy()
+    if not pa.types.is_boolean(table[name].type):
+        raise ContractError(f"{name} is {table[name].type}, not true or false", hint="CAST(... AS boolean) in the items query")
+    flags: Flags = pc.fill_null(table[name], False).to_numpy()
     return flags
 
 

@@ -1,13 +1,13 @@
 """Every shopper's interactions, in memory: columns from the snapshot, and copies of those that changed since."""
 
+import time as clock
 from typing import NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from caudal.learn.dataset import DAY_US, NOTHING, Codes, Floats, Times
+from caudal.learn.dataset import DAY_US, NOTHING, Codes, Floats, Times, telling
 
 POPULARITY_HALF_LIFE_US = 7 * DAY_US
 
@@ -23,24 +23,12 @@ class Touches(NamedTuple):
 
     @classmethod
     def of(cls, table: pa.Table) -> Self:
-        """From the query's columns. Rows without a user, item, time or finite weight tell nothing and are left out."""
-        table = table.rename_columns([name.lower() for name in table.column_names])
-        weights = table["weight"].cast(pa.float64()) if "weight" in table.column_names else pa.chunked_array(
-            [pa.repeat(1.0, len(table))]
-        )
-        users, items = (table[name].cast(pa.string()) for name in ("user", "item"))
-        columns = [users, items, _microseconds(table["time"]), weights]
-        kept = pa.table(columns, ["user", "item", "time", "weight"]).drop_null()
-        kept = kept.filter(pc.is_finite(kept["weight"]))
+        """From the query's columns: the rows that training would read, too."""
+        kept = telling(table, clock.time_ns() // 1000)
         return cls(
             kept["user"].combine_chunks(), kept["item"].combine_chunks(),
-            kept["time"].to_numpy(), kept["weight"].to_numpy(),
+            kept["time"].cast(pa.int64()).to_numpy(), kept["weight"].to_numpy(),
         )
-
-
-def _microseconds(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    zone = times.type.tz if pa.types.is_timestamp(times.type) else None
-    return times.cast(pa.timestamp("us", zone), safe=False).cast(pa.int64())
 
 
 class Rows(NamedTuple):

@@ -99,10 +99,9 @@ class LiveState:
         touches = Touches.of(_NOTHING if table is None else table)
         with self._lock:
             codes = self.catalogue.codes_of(touches.items)
-            times = _past(touches.times)
-            now = int(times.max(initial=0))
+            now = _newest(touches.times)
             popularity = Popularity(now)
-            popularity.add(codes, times, touches.weights, len(self.catalogue))
+            popularity.add(codes, touches.times, touches.weights, len(self.catalogue))
             self.histories, self._popularity, self.now = Histories(touches, codes), popularity, now
         return start
 
@@ -153,10 +152,9 @@ class LiveState:
             return {}
         touches = Touches.of(table)
         codes = self.catalogue.codes_of(touches.items)
-        times = _past(touches.times)
-        self._popularity.add(codes, times, sign * touches.weights, len(self.catalogue))
+        self._popularity.add(codes, touches.times, sign * touches.weights, len(self.catalogue))
         if sign > 0:
-            self.now = max(self.now, int(times.max(initial=0)))
+            self.now = max(self.now, _newest(touches.times))
         return by_user(touches, codes)
 
     def _apply_items(self, now: pa.Table | None, before: pa.Table | None) -> None:
@@ -168,10 +166,9 @@ class LiveState:
             self.catalogue.list(listing)
 
 
-def _past(times: Times) -> Times:
-    """The times, those that lie in the future as now."""
-    past: Times = np.minimum(times, time.time_ns() // 1000)
-    return past
+def _newest(times: Times) -> int:
+    """The latest of the times, but not later than now; 0 if there is none."""
+    return min(int(times.max(initial=0)), time.time_ns() // 1000)
 
 
 _NOTHING = pa.table({

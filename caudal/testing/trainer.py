@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -94,6 +95,20 @@ class TrainerSuite:
         stages.store.delete("sale", [gone["order_id"], gone["line"]])
         deliver(stages, ["sale"])
         assert trainer.train(declared, seed=0).interactions == 359
+
+    def test_rows_that_say_nothing_are_left_out_as_serving_leaves_them_out(
+        self, stages: Stages, trainer: Trainer, declared: Recommender
+    ) -> None:
+        first = trainer.train(declared, seed=0)
+        stages.store.put_batch("sale", [sale("c1", "a0", day=365 * 200), sale("c1", "nothing"), sale("c1", "odd", line=5)])
+        deliver(stages, ["sale"])
+        told = declared.interactions.replace("product_id AS item", "nullif(product_id, 'nothing') AS item").replace(
+            "quantity AS weight", "CASE WHEN product_id = 'odd' THEN sqrt(-1) ELSE quantity END AS weight"
+        )
+        second = trainer.train(replace(declared, interactions=told), seed=0)
+        assert (second.interactions, second.left_out) == (360, 3)
+        assert second.now == first.now and second.checksum == first.checksum
+        assert second.metrics == first.metrics != {}
 
     def test_o02_nothing_to_learn_from_is_an_error_that_names_the_recommender(
         self, tmp_path_factory: pytest.TempPathFactory, declared: Recommender

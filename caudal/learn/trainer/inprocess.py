@@ -11,10 +11,10 @@ import msgspec
 import numpy as np
 
 from caudal.errors import CaudalError, DataError
-from caudal.lake.catalog import Catalog
+from caudal.lake.catalog import Catalog, Snapshot
 from caudal.lake.query import Query
 from caudal.learn.card import Card
-from caudal.learn.dataset import DAY_US, Interactions
+from caudal.learn.dataset import DAY_US, Interactions, telling
 from caudal.learn.evaluate import evaluate as judge
 from caudal.learn.models import open_model_class
 from caudal.learn.recommender import Recommender, table_of
@@ -46,8 +46,8 @@ class InprocessTrainer(Trainer):
         tell("read")
         table = table_of(recommender.interactions)
         snapshot = self._catalog.snapshot(table)
-        interactions = self._read(recommender, table, snapshot.version)
-        now = int(interactions.times[-1])
+        interactions, left_out = self._read(recommender, snapshot)
+        now = min(int(interactions.times[-1]), snapshot.time)
         tell("evaluate")
         evaluation = _evaluation(recommender, interactions, seed) if evaluate else {}
         tell("train")
@@ -59,19 +59,22 @@ class InprocessTrainer(Trainer):
             snapshot={table: snapshot.version}, positions={table: snapshot.positions}, now=now, seed=seed, threads=1,
             caudal=_version("caudal"), commit=_commit(), declaration=declaration(recommender),
             packages={"python": python_version(), **{name: _version(name) for name in PACKAGES}},
-            interactions=len(interactions), users=len(interactions.users), items=len(model.items),
+            interactions=len(interactions), left_out=left_out, users=len(interactions.users), items=len(model.items),
             evaluation=evaluation, checksum="", bytes=len(data), created=0,
         ), data)
         self._models.offer(card)
         return card
 
-    def _read(self, recommender: Recommender, table: str, snapshot: int) -> Interactions:
-        if not snapshot:
+    def _read(self, recommender: Recommender, snapshot: Snapshot) -> tuple[Interactions, int]:
+        """What the recommender's query says of a snapshot, and how many of its rows say nothing."""
+        table = snapshot.table.name
+        if not snapshot.version:
             told = f"recommender {recommender.name}: table {table} is empty"
             raise DataError(told, hint=f"deliver something to it first: caudal flush {table}")
-        rows = self._query.execute(recommender.interactions, versions={table: snapshot})
+        rows = self._query.execute(recommender.interactions, versions={table: snapshot.version})
         try:
-            return Interactions.from_arrow(rows)
+            kept = telling(rows, snapshot.time)
+            return Interactions.from_arrow(kept), len(rows) - len(kept)
         except CaudalError as error:
             raise type(error)(f"recommender {recommender.name}: {error}", hint=error.hint) from None
 

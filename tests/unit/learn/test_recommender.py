@@ -91,6 +91,11 @@ def test_a_query_that_looks_beyond_one_row_is_refused_by_what_it_does(sql, told)
     ("SELECT * FROM sale", "selects no column user and no column item and no column time"),
     (GOOD.replace("sold_at", "day"), "CAST(day AS timestamp) AS time"),
     (GOOD.replace("sold_at", "_event_time"), "no column _event_time"),
+    (GOOD.replace("sold_at", "date(sold_at)"), "time is date, not a timestamp"),
+    (GOOD.replace("sold_at", "date_format(sold_at, '%Y')"), "time is varchar, not a timestamp"),
+    (GOOD.replace("quantity AS weight", "product_id AS weight"), "weight is varchar, not a number"),
+    (GOOD.replace("quantity AS weight", "quantity > 1 AS weight"), "weight is boolean, not a number"),
+    (GOOD.replace("product_id AS item", "quantity > 1 AS item"), "item is boolean, not text or a whole number"),
 ])
 def test_what_cannot_work_is_named_with_its_mend(sql, told):
     message = refused(sql)

@@ -1,7 +1,7 @@
 """The live state is the lake's, a few milliseconds ahead."""
 
 import time
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -106,13 +106,28 @@ def test_a_row_that_does_not_fit_the_contract_stops_nothing(start):
     assert len(live.state.histories.of("u").rows.items) == 1
 
 
-def test_a_purchase_dated_in_the_future_does_not_age_the_shop(start):
+def test_a_purchase_dated_in_the_future_tells_nothing(start):
     live = start()
     live.store.put("sale", sale("u", "i", day=365 * 200))
     live.store.put("sale", sale("u", "j", day=1))
     live.catch_up()
+    assert live.state.now == int((START + timedelta(days=1)).timestamp() * 1e6)
+    assert [live.state.catalogue.names[code] for code in live.state.histories.of("u").bought] == ["j"]
+    assert live.state.popularity(1).tolist() == [1.0]
+
+
+def test_a_purchase_by_a_clock_that_is_ahead_counts_and_is_taken_back_exactly(start):
+    live = start()
+    ahead = {**sale("u", "i"), "sold_at": datetime.now(UTC) + timedelta(hours=14)}
+    live.store.put("sale", sale("u", "i", day=1))
+    live.store.put("sale", ahead)
+    live.catch_up()
+    assert len(live.state.histories.of("u").rows.items) == 2
     assert live.state.now <= time.time_ns() // 1000
-    assert (live.state.popularity(2) >= 0).all()
+    live.store.delete("sale", [ahead["order_id"], ahead["line"]])
+    live.catch_up()
+    rest = 0.5 ** ((live.state.now / 1e6 - (START + timedelta(days=1)).timestamp()) / 86_400 / 7)
+    assert live.state.popularity(1).tolist() == pytest.approx([rest])
 
 
 def test_without_an_items_query_every_item_seen_is_for_sale(stages):
