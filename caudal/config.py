@@ -197,18 +197,19 @@ def _typed(variable: str, text: str, default: Any) -> Any:
 
 
 def _check_values(config: Config) -> None:
-    for name, value, low in (
-        ("stream.shards", config.stream.shards, 1), ("writer.lease_seconds", config.writer.lease_seconds, 1),
-        ("stream.retention_hours", config.stream.retention_hours, 0), ("query.memory_mb", config.query.memory_mb, 64),
-        ("query.threads", config.query.threads, 0), ("trainer.every_seconds", config.trainer.every_seconds, 0),
-        ("endpoint.stale_seconds", config.endpoint.stale_seconds, 0.001),
+    for name, value, low, high in (
+        ("stream.shards", config.stream.shards, 1, 1024), ("writer.lease_seconds", config.writer.lease_seconds, 1, inf),
+        ("stream.retention_hours", config.stream.retention_hours, 0, inf), ("query.memory_mb", config.query.memory_mb, 64, inf),
+        ("query.threads", config.query.threads, 0, 1024), ("trainer.every_seconds", config.trainer.every_seconds, 0, inf),
+        ("trainer.seed", config.trainer.seed, 0, 2**32 - 1),
+        ("endpoint.stale_seconds", config.endpoint.stale_seconds, 0.001, inf),
     ):
         if not low <= value < inf:
             raise ConfigError(f"{name} = {value}: too small, or no number", hint=f"use {low} or more")
+        if value > high:
+            raise ConfigError(f"{name} = {value}: too many", hint=f"use {high} or fewer")
     if config.store.url.startswith(("sqlite:", "memory:")) and config.stream.url != config.store.url:
         raise ConfigError(
             f"store.url is {config.store.url}, stream.url is {config.stream.url}: that store's changes are in its own file",
             hint="give both the same URL",
         )
-    if config.stream.shards > 1024:
-        raise ConfigError(f"stream.shards = {config.stream.shards}: too many", hint="use 1024 or fewer")

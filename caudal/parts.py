@@ -6,11 +6,14 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 from caudal.errors import CaudalError, Unavailable
 from caudal.ingest.stream import SupportsRetention
+from caudal.learn.recommender import Recommender, table_of
 from caudal.loader import load_pipeline
 from caudal.pipeline import Stages
 from caudal.supervisor import write_error
@@ -19,6 +22,9 @@ BACKOFF_SECONDS = (0.1, 10.0)
 """Least and longest wait after an error; doubled each time it comes again."""
 
 TRIM_SECONDS = 60.0
+
+YOUNG_SECONDS = 10.0
+"""How often the trainer looks whether a table has outgrown its model."""
 
 
 def run_writer(stages: Stages, stop: threading.Event) -> None:
@@ -29,10 +35,13 @@ def run_writer(stages: Stages, stop: threading.Event) -> None:
         getattr(stages, stage)  # opened here, once, for all threads
     for thread in threads:
         thread.start()
-    while not stop.wait(TRIM_SECONDS):
+    trimmed = time.monotonic()
+    while not stop.wait(1.0):
         if not all(thread.is_alive() for thread in threads):
             raise SystemExit("a delivery's thread died")
-        trim(stages)
+        if time.monotonic() - trimmed >= TRIM_SECONDS:
+            trim(stages)
+            trimmed = time.monotonic()
     for thread in threads:
         thread.join()
 
@@ -58,17 +67,41 @@ def trim(stages: Stages) -> None:
 
 
 def run_trainer(stages: Stages, stop: threading.Event) -> None:
-    """Train every recommender, now if it has no model and then at the configured interval, until stopped."""
+    """Train every recommender at the configured interval, and a young one as its data grows, until stopped."""
     every, seed = stages.config.trainer.every_seconds, stages.config.trainer.seed
     if not every:
         stop.wait()
         return
-    for name, recommender in stages.pipeline.recommenders.items():
-        if stages.models.live(name) is None:
-            _once(stages, f"trainer {name}", lambda r=recommender: stages.trainer.train(r, seed=seed))  # type: ignore[misc]
-    while not stop.wait(every):
+    trained = {name: _Trained(time.monotonic(), _learned(stages, name)) for name in stages.pipeline.recommenders}
+    while True:
         for name, recommender in stages.pipeline.recommenders.items():
-            _once(stages, f"trainer {name}", lambda r=recommender: stages.trainer.train(r, seed=seed))  # type: ignore[misc]
+            rows, now = _rows(stages, recommender), time.monotonic()
+            if trained[name].is_due(rows, now, every):
+                trained[name] = _Trained(now, rows)
+                _once(stages, f"trainer {name}", lambda r=recommender: stages.trainer.train(r, seed=seed))  # type: ignore[misc]
+        if stop.wait(YOUNG_SECONDS):
+            return
+
+
+class _Trained(NamedTuple):
+    """When a recommender was last trained, and on how many rows."""
+
+    at: float
+    rows: int
+
+    def is_due(self, rows: int, now: float, every: float) -> bool:
+        """A model of a few rows is soon outgrown: it is made again each time that its table has doubled."""
+        return rows > 0 and (now - self.at >= every or rows >= 2 * self.rows)
+
+
+def _learned(stages: Stages, recommender: str) -> int:
+    """Rows that the live version was trained on; 0 if there is none."""
+    live = stages.models.live(recommender)
+    return stages.models.card(recommender, live).interactions if live is not None else 0
+
+
+def _rows(stages: Stages, recommender: Recommender) -> int:
+    return sum(file.rows for file in stages.catalog.snapshot(table_of(recommender.interactions)).files)
 
 
 def run_endpoint(stages: Stages, stop: threading.Event) -> None:
@@ -107,12 +140,20 @@ def _repeat(stages: Stages, part: str, work: Callable[[], object], stop: threadi
             if failed:
                 write_error(stages.config, part, None)
                 failed, wait = False, BACKOFF_SECONDS[0]
-        except CaudalError as error:
+        except Exception as error:
+            known = error if isinstance(error, CaudalError) else _fault(error)
             if not isinstance(error, Unavailable) or wait > 1:
-                write_error(stages.config, part, error)
+                write_error(stages.config, part, known)
             failed = True
             stop.wait(wait)
             wait = min(wait * 2, BACKOFF_SECONDS[1])
+
+
+def _fault(error: Exception) -> CaudalError:
+    """A fault of caudal's own: where it happened, not what it says, for its text may hold a person's data."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return CaudalError(f"{type(error).__name__} at {place}", hint="this is a fault of caudal: please report it")
 
 
 def main(part: str, path: str) -> None:
@@ -128,7 +169,7 @@ def main(part: str, path: str) -> None:
             PARTS[part](stages, stop)
         except CaudalError as error:
             write_error(config, part, error)
-            raise SystemExit(f"caudal {part}: {error}") from None
+            raise SystemExit(f"caudal {part}: {error}" + (f"\n  {error.hint}" if error.hint else "")) from None
 
 
 def _watch(stop: threading.Event) -> None:

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from caudal.config import Config, load_config
-from caudal.contract import Delivery, Partition, check_name
+from caudal.contract import Delivery, check_name
 from caudal.errors import ContractError, NotFound
 from caudal.ingest.events import EventLog
 from caudal.ingest.store import Store, open_store
 from caudal.ingest.stream import Stream, open_stream
-from caudal.ingest.writer import Writer, open_writer
+from caudal.ingest.writer import Writer
 from caudal.lake.catalog import Catalog, open_catalog
 from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query, open_query
@@ -19,7 +19,7 @@ from caudal.learn.recommender import Recommender, check_recommender
 from caudal.learn.registry import ModelRegistry
 from caudal.learn.trainer import Trainer, open_trainer
 from caudal.serve import Endpoint, Shop, open_endpoint
-from caudal.tables import Table, contracts, declare_table, lake_contracts, open_tail, open_transforms
+from caudal.tables import Folders, Table, Writers, contracts, declare_table, lake_contracts, open_tail, open_transforms
 
 
 class Pipeline:
@@ -31,7 +31,7 @@ class Pipeline:
         self.recommenders: dict[str, Recommender] = {}
 
     def table(
-        self, *, key: Sequence[str], partition: Partition | Sequence[Partition] | None = None,
+        self, *, key: Sequence[str], partition: Folders = None,
         deliveries: Sequence[Delivery] = (Delivery(),), name: str = "",
     ) -> Callable[[type], type]:
         """Declare a table of items, keyed by `key`: each write of one is a change."""
@@ -40,7 +40,7 @@ class Pipeline:
         return lambda cls: self._declare(cls, name, key, partition, deliveries)
 
     def events(
-        self, *, partition: Partition | Sequence[Partition] | None = None,
+        self, *, partition: Folders = None,
         deliveries: Sequence[Delivery] = (Delivery(),), name: str = "",
     ) -> Callable[[type], type]:
         """Declare a table of events: facts that are only ever added."""
@@ -53,13 +53,8 @@ class Pipeline:
         self.recommenders[name] = made
         return made
 
-    def _declare(
-        self, cls: type, name: str, key: Sequence[str], partition: Partition | Sequence[Partition] | None,
-        deliveries: Sequence[Delivery],
-    ) -> type:
-        taken = {name for table in self.tables.values() for name in (table.name, *table.lake)}
-        table = declare_table(cls, name, key, partition, deliveries, taken)
-        self.tables[table.name] = table
+    def _declare(self, cls: type, name: str, key: Sequence[str], partition: Folders, deliveries: Sequence[Delivery]) -> type:
+        declare_table(self.tables, cls, name, key, partition, deliveries)
         return cls
 
     def open(self, config: Config | None = None) -> "Stages":
@@ -105,11 +100,13 @@ class Stages:
                 catalog.declare(lake_table)
         return catalog
 
+    @cached_property
+    def writers(self) -> Writers:
+        return Writers(self.config, self.pipeline.name, self.pipeline.tables, self.stream, self.files, self.catalog)
+
     def writer(self, name: str) -> Writer:
-        """A writer of the lake table `name`."""
-        table = next(table for table in self.pipeline.tables.values() if name in table.lake)
-        return open_writer(self.config, self.pipeline.name, table.contract, table.deliveries[name], table.lake[name],
-                           self.stream, self.files, self.catalog)
+        """The writer of the lake table `name`: one, however often it is asked for."""
+        return self.writers[name]
 
     @cached_property
     def query(self) -> Query:
@@ -139,7 +136,7 @@ class Stages:
 
     def close(self) -> None:
         """Close what was opened."""
-        for stage in ("models", "query", "catalog", "stream", "store"):
+        for stage in ("writers", "models", "query", "catalog", "stream", "store"):
             if stage in self.__dict__:
                 self.__dict__.pop(stage).close()
 

@@ -2,14 +2,20 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
+from caudal.config import Config
 from caudal.contract import Contract, Delivery, Partition, UserFunction, read_contract, snake
 from caudal.errors import ContractError
 from caudal.ingest.stream import Stream
 from caudal.ingest.tail import StreamTail
 from caudal.ingest.transform import Transform, check_delivery, open_transform
-from caudal.lake.catalog import LakeTable
+from caudal.ingest.writer import Writer, open_writer
+from caudal.lake.catalog import Catalog, LakeTable
+from caudal.lake.files import Files
+
+Folders: TypeAlias = Partition | Sequence[Partition] | None
+"""How a table's rows are spread over folders."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,34 @@ def open_tail(tables: Mapping[str, Table], url: str, stream: Stream) -> StreamTa
     return StreamTail(stream, {name: made for name, made in open_transforms(tables, url).items() if name in plain})
 
 
+class Writers(dict[str, Writer]):
+    """Lake table to its writer, opened when it is first asked for: one a table, for each holds the table's lease."""
+
+    def __init__(
+        self, config: Config, database: str, tables: Mapping[str, Table], stream: Stream, files: Files, catalog: Catalog
+    ) -> None:
+        super().__init__()
+        self._config, self._database, self._tables = config, database, tables
+        self._stages = stream, files, catalog
+
+    def __missing__(self, name: str) -> Writer:
+        table = next(table for table in self._tables.values() if name in table.lake)
+        self[name] = made = open_writer(
+            self._config, self._database, table.contract, table.deliveries[name], table.lake[name], *self._stages
+        )
+        return made
+
+    def close(self) -> None:
+        """Give every lease up."""
+        while self:
+            self.popitem()[1].close()
+
+
 def declare_table(
-    cls: type, name: str, key: Sequence[str], partition: Partition | Sequence[Partition] | None,
-    deliveries: Sequence[Delivery], taken: Iterable[str],
+    tables: dict[str, Table], cls: type, name: str, key: Sequence[str], partition: Folders, deliveries: Sequence[Delivery]
 ) -> Table:
-    """Read a table's class and deliveries; `taken` are names that other tables show under. Raises ContractError."""
+    """Read a table's class and deliveries, and add it to the pipeline's tables. Raises ContractError."""
+    taken = {name for table in tables.values() for name in (table.name, *table.lake)}
     contract = read_contract(cls, name=name or snake(cls.__name__), key=key, partition=partition)
     if not deliveries:
         raise ContractError(f"table {contract.name}: no deliveries", hint="leave the argument out, or give a Delivery()")
@@ -75,6 +104,7 @@ def declare_table(
         _check_free(into.name, [*taken, *table.lake, *([] if into.name == contract.name else [contract.name])])
         table.deliveries[into.name] = delivery
         table.lake[into.name] = LakeTable(into.name, into, contract.name, delivery.format, delivery.compression)
+    tables[table.name] = table
     return table
 
 

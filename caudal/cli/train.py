@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def train(
     context: typer.Context,
     recommender: Annotated[str | None, typer.Argument(help="The recommender; all if left out.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Instead of trainer.seed.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, max=2**32 - 1, help="Instead of trainer.seed.")] = None,
     json: Json = False,
 ) -> None:
     """Train a new version of a recommender's model.
@@ -39,8 +39,11 @@ def train(
 
 
 def _train(stages: "Stages", recommender: "Recommender", seed: int) -> "Version":
+    from caudal.supervisor import write_error
+
     with steps(f"training {recommender.name}") as tell:
         card = stages.trainer.train(recommender, seed=seed, progress=tell)
+    write_error(stages.config, f"trainer {recommender.name}", None)
     return next(found for found in stages.models.versions(recommender.name) if found.card.version == card.version)
 
 

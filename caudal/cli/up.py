@@ -43,12 +43,17 @@ def up(context: typer.Context) -> None:
 
 def _check(context: typer.Context) -> str:
     """Fail now, in one line, where a part would fail again and again; returns where the API will listen."""
+    from caudal.registry import find_backend
+    from caudal.serve import BACKENDS, Endpoint
+    from caudal.serve.address import address_of
+
     with opened(context) as stages:
         _ = stages.store, stages.stream, stages.catalog
+        find_backend(Endpoint, BACKENDS, stages.config.endpoint.url)  # type: ignore[type-abstract]
+        host, port, _public = address_of(stages.config.endpoint.url)
         address = stages.config.endpoint.url.partition("?")[0]
-    parts = urlsplit(address)
     try:
-        socket.create_server((parts.hostname or "", parts.port or 0)).close()
+        socket.create_server((host, port)).close()
     except OSError as error:
         hint = "is it up already? Or choose another port in endpoint.url"
         raise ConfigError(f"{address}: {os.strerror(error.errno or 0)}", hint=hint) from None

@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -39,6 +40,7 @@ from caudal.ingest.events import EventLog
 from caudal.ingest.items import decode_item, encode_item
 from caudal.ingest.store import ABSENT, PRESENT, Put
 from caudal.records import Item
+from caudal.serve.address import is_loopback
 from caudal.serve.answer import Recommendation
 from caudal.serve.health import ShopHealth
 from caudal.serve.live import LiveShop
@@ -85,14 +87,15 @@ class WrittenBatch(msgspec.Struct, frozen=True):
 
 
 class Api:
-    """The routes over one shop."""
+    """The routes over one shop; `local` if only this machine may ask."""
 
-    def __init__(self, shop: Shop, live: LiveShop) -> None:
+    def __init__(self, shop: Shop, live: LiveShop, local: bool) -> None:
         self._shop, self._live = shop, live
         self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
         self._logs = {name: EventLog(shop.stream, found) for name, found in shop.contracts.items() if not found.key}
         self.app = Litestar(
-            route_handlers=self._routes(), request_max_body_size=BODY_BYTES, logging_config=None, debug=False,
+            route_handlers=self._routes(), guards=[_local, _same_origin] if local else [_same_origin],
+            request_max_body_size=BODY_BYTES, logging_config=None, debug=False,
             exception_handlers={CaudalError: _refuse, HTTPException: _refuse_http, Exception: _fail},
             openapi_config=OpenAPIConfig(
                 title="caudal", version=_version(), path="/schema",
@@ -129,7 +132,7 @@ class Api:
                 raise NotFound(f"{table}: no item of that key")
             return Response(encode_item(item), media_type="application/json")
 
-        @put("/v1/items/{table:str}", summary="Write an item, replacing one of the same key", guards=[_same_origin])
+        @put("/v1/items/{table:str}", summary="Write an item, replacing one of the same key")
         async def put_item(table: FromPath[str], request: AnyRequest) -> Written:
             """`If-None-Match: *` writes only if there is none yet, `If-Match: *` only if there is one."""
             self._keyed(table)
@@ -137,18 +140,18 @@ class Api:
             expect = _expectation(request)
             return Written(await self._off_loop(lambda: shop.store.put(table, item, expect)))
 
-        @delete("/v1/items/{table:str}", summary="Remove an item", status_code=200, guards=[_same_origin])
+        @delete("/v1/items/{table:str}", summary="Remove an item", status_code=200)
         async def delete_item(table: FromPath[str], key: Key = None) -> Written:
             place = _key(self._keyed(table), key)
             return Written(await self._off_loop(lambda: shop.store.delete(table, place)))
 
-        @post("/v1/items/{table:str}/batch", summary="Write items, all or none", status_code=200, guards=[_same_origin])
+        @post("/v1/items/{table:str}/batch", summary="Write items, all or none", status_code=200)
         async def put_items(table: FromPath[str], request: AnyRequest) -> WrittenBatch:
             self._keyed(table)
             writes = [Put(table, item) for item in _items(await request.body())]
             return WrittenBatch(await self._off_loop(lambda: shop.store.write(writes)))
 
-        @post("/v1/events/{table:str}", summary="Append an event, or a list", status_code=200, guards=[_same_origin])
+        @post("/v1/events/{table:str}", summary="Append an event, or a list", status_code=200)
         async def append(table: FromPath[str], request: AnyRequest) -> WrittenBatch:
             log = self._events(table)
             body = await request.body()
@@ -221,14 +224,32 @@ def _key_part(contract: Contract, name: str, text: str) -> Any:
         raise UsageError(f"{contract.name}: {name} is a number", hint=f"write ?key=<{name}>, a number") from None
 
 
+def _local(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Let no page read or write here through a name of its own that it has pointed at this machine."""
+    host = connection.headers.get("host", "localhost")
+    if not _is_local(f"//{host}"):
+        raise PermissionDeniedException("this API answers to localhost and 127.0.0.1 alone")
+
+
 def _same_origin(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Let no page of another site write through a browser on this machine."""
+    """Let no page of another site read or write through a browser on this machine."""
     origin = connection.headers.get("origin")
-    if origin is None:
+    if origin is None or _is_local(origin):
         return
-    host = urlsplit(origin).hostname
-    if host not in (connection.url.hostname, "localhost", "127.0.0.1", "::1"):
-        raise PermissionDeniedException("a page of another site may not write here")
+    if _hostname(origin) != _hostname(f"//{connection.headers.get('host', '')}"):
+        raise PermissionDeniedException("a page of another site may not ask here")
+
+
+@lru_cache(256)
+def _is_local(url: str) -> bool:
+    return is_loopback(_hostname(url))
+
+
+def _hostname(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def _refuse(_: AnyRequest, error: CaudalError) -> Response[Problem]:

@@ -1,16 +1,15 @@
 """The embedded endpoint: an HTTP API in this process."""
 
-import ipaddress
 import socket
 import threading
 import time
 from typing import Any, Self
-from urllib.parse import SplitResult, parse_qs, urlsplit
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from caudal.errors import BackendError, ConfigError
+from caudal.serve.address import address_of
 from caudal.serve.answer import Recommendation
 from caudal.serve.api import Api
 from caudal.serve.health import ShopHealth
@@ -31,12 +30,12 @@ class _Quiet(HttpToolsProtocol):
 
 
 class HttpEndpoint(Endpoint):
-    """Listens on loopback, unless its URL ends in `?public=yes`: whoever reaches it may read and write."""
+    """Listens on loopback and answers to its names, unless its URL ends in `?public=yes`: whoever reaches it may then ask."""
 
-    def __init__(self, host: str, port: int, shop: Shop) -> None:
+    def __init__(self, host: str, port: int, local: bool, shop: Shop) -> None:
         self._host, self._port = host, port
         self._live = LiveShop(shop)
-        self._api = Api(shop, self._live)
+        self._api = Api(shop, self._live, local)
         config = uvicorn.Config(
             self._api.app, http=_Quiet, ws="none", lifespan="off", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS, backlog=2048,
@@ -47,8 +46,7 @@ class HttpEndpoint(Endpoint):
 
     @classmethod
     def open(cls, url: str, shop: Shop) -> Self:
-        host, port = _address(url)
-        return cls(host, port, shop)
+        return cls(*address_of(url), shop)
 
     def start(self) -> None:
         self._socket = _listen(self._host, self._port)
@@ -86,39 +84,6 @@ class HttpEndpoint(Endpoint):
             self._socket.close()
         self._api.close()
         self._live.close()
-
-
-def _address(url: str) -> tuple[str, int]:
-    """Host and port of `http://host:port`. Raises ConfigError."""
-    parts = urlsplit(url)
-    hint = "write http://127.0.0.1:8420"
-    try:
-        port = parts.port
-    except ValueError:
-        raise ConfigError(f"{url}: the port is no number from 0 to 65535", hint=hint) from None
-    if not parts.hostname or port is None or parts.path.strip("/") or parts.username:
-        raise ConfigError(f"{url}: is not a host and a port", hint=hint)
-    public = _is_public(parts, url)
-    if not public and not _is_loopback(parts.hostname):
-        raise ConfigError(
-            f"{url}: others than this machine could reach it, and it asks nobody for a password",
-            hint=f"use 127.0.0.1, or, behind a proxy that does, {url.rstrip('/')}?public=yes",
-        )
-    return parts.hostname, port
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _is_public(parts: SplitResult, url: str) -> bool:
-    query = parse_qs(parts.query)
-    if query not in ({}, {"public": ["yes"]}):
-        raise ConfigError(f"{url}: unknown option", hint="there is ?public=yes")
-    return bool(query)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -47,7 +47,7 @@ class WriterLake:
         partition: Partition | Sequence[Partition] | None = None, shards: int = 2, lease_seconds: float = 10.0,
     ) -> None:
         self.config = Config(folder=str(folder), writer=WriterConfig(url=url, lease_seconds=lease_seconds))
-        self.table = declare_table(cls, "sale", ["sale_id"], partition, [delivery or Delivery(buffer_seconds=0)], ())
+        self.table = declare_table({}, cls, "sale", ["sale_id"], partition, [delivery or Delivery(buffer_seconds=0)])
         self.lake_table = self.table.lake["sale"]
         self.stream = open_stream(self.config.url("stream"))
         self.stream.create("sale", shards)

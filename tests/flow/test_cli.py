@@ -291,6 +291,21 @@ def wait_for(what, seconds=20):
     return found
 
 
+@pytest.mark.parametrize("url,told", [
+    ("http://0.0.0.0:8888", "others than this machine could reach it"), ("https://127.0.0.1:8888", "no such endpoint"),
+    ("http://localhost", "not a host and a port"), ("http://127.0.0.1:99999", "not a host and a port"),
+])
+def test_up_refuses_an_address_at_once(shell, url, told):
+    shell.process("up", code=2, CAUDAL_ENDPOINT_URL=url)
+    assert told in shell.errors and len(shell.errors.splitlines()) == 2
+
+
+def test_a_pipeline_file_that_exits_is_told_and_placed(shell):
+    (shell.folder / "exits.py").write_text("import sys\n\nsys.exit(3)\n")
+    shell("--pipeline", "exits.py", "status", code=2)
+    assert "exits.py:3: SystemExit: 3" in shell.errors
+
+
 def test_up_serves_brings_a_killed_writer_back_and_leaves_nothing_behind(shell):
     url = f"http://127.0.0.1:{free_port()}"
     (shell.folder / "caudal.toml").write_text(f'[endpoint]\nurl = "{url}"\n[trainer]\nevery_seconds = 0\n')

@@ -50,6 +50,9 @@ def test_the_file_sets_and_the_environment_sets_over_it(tmp_path):
 @pytest.mark.parametrize(
     "toml,environment,message,hint",
     [
+        ("[query]\nthreads = 100000", {}, "query.threads = 100000: too many", "1024"),
+        ("[trainer]\nseed = -1", {}, "trainer.seed = -1", "0 or more"),
+        ("", {"CAUDAL_TRAINER_SEED": str(2**64)}, "trainer.seed", "4294967295"),
         ("", {"CAUDAL_QUERY_FRESH": "0"}, "CAUDAL_QUERY_FRESH=0: neither true nor false", "true or false"),
         ("[wirter]\nlease_seconds = 1", {}, "no setting wirter", "did you mean writer?"),
         ("[writer]\nlease_second = 1", {}, "no setting writer.lease_second", "did you mean writer.lease_seconds?"),

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import closing
 from decimal import Decimal
 
 import httpx
@@ -155,6 +156,25 @@ def test_a_page_of_another_site_cannot_write_through_the_browser(http):
     put = {"url": "/v1/items/product", "content": encode_item(product("z"))}
     assert http.put(**put, headers={"Origin": "https://elsewhere.example"}).status_code == 403
     assert http.put(**put, headers={"Origin": "http://localhost:3000"}).status_code == 200
+
+
+@pytest.mark.parametrize("host,status", [
+    ("localhost", 200), ("127.0.0.1:80", 200), ("[::1]:8420", 200), ("LOCALHOST.", 403), ("elsewhere.example", 403),
+    ("127.0.0.1.elsewhere.example:80", 403), ("0.0.0.0", 403), ("[", 403), ("", 403),
+])
+def test_a_name_that_a_page_has_pointed_at_this_machine_is_not_answered(http, host, status):
+    for path in ("/v1/items/product?key=a1", "/v1/recommend/u", "/health", "/schema/openapi.json"):
+        assert http.get(path, headers={"Host": host}).status_code == status
+    put = {"url": "/v1/items/product", "content": encode_item(product("z"))}
+    assert http.put(**put, headers={"Host": host, "Origin": f"http://{host}"}).status_code == status
+
+
+def test_behind_a_proxy_it_answers_to_every_name(stages):
+    with closing(open_endpoint("http://127.0.0.1:0?public=yes", shop_of(stages))) as endpoint:
+        endpoint.start()
+        asked = {"Host": "shop.example", "Origin": "https://shop.example"}
+        assert httpx.get(f"{endpoint.address}/v1/recommend/u", headers=asked).status_code == 200
+        assert httpx.get(f"{endpoint.address}/v1/recommend/u", headers={**asked, "Origin": "https://x.example"}).status_code == 403
 
 
 def test_the_api_describes_itself(http):
