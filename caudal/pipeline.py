@@ -19,7 +19,7 @@ from caudal.learn.recommender import Recommender, check_recommender
 from caudal.learn.registry import ModelRegistry
 from caudal.learn.trainer import Trainer, open_trainer
 from caudal.serve import Endpoint, Shop, open_endpoint
-from caudal.tables import Folders, Table, Writers, contracts, declare_table, lake_contracts, open_tail, open_transforms
+from caudal.tables import Layout, Table, Writers, contracts, declare_in, declare_table, lake_contracts, open_tail, open_transforms
 
 
 class Pipeline:
@@ -31,7 +31,7 @@ class Pipeline:
         self.recommenders: dict[str, Recommender] = {}
 
     def table(
-        self, *, key: Sequence[str], partition: Folders = None,
+        self, *, key: Sequence[str], partition: Layout = None,
         deliveries: Sequence[Delivery] = (Delivery(),), name: str = "",
     ) -> Callable[[type], type]:
         """Declare a table of items, keyed by `key`: each write of one is a change."""
@@ -40,7 +40,7 @@ class Pipeline:
         return lambda cls: self._declare(cls, name, key, partition, deliveries)
 
     def events(
-        self, *, partition: Folders = None,
+        self, *, partition: Layout = None,
         deliveries: Sequence[Delivery] = (Delivery(),), name: str = "",
     ) -> Callable[[type], type]:
         """Declare a table of events: facts that are only ever added."""
@@ -53,7 +53,7 @@ class Pipeline:
         self.recommenders[name] = made
         return made
 
-    def _declare(self, cls: type, name: str, key: Sequence[str], partition: Folders, deliveries: Sequence[Delivery]) -> type:
+    def _declare(self, cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery]) -> type:
         declare_table(self.tables, cls, name, key, partition, deliveries)
         return cls
 
@@ -72,9 +72,7 @@ class Stages:
     @cached_property
     def store(self) -> Store:
         store = open_store(self.config.url("store"))
-        for table in self.pipeline.tables.values():
-            if table.keyed:
-                store.declare(table.name, table.contract.key, self.config.stream.shards)
+        declare_in(store, self.pipeline.tables, self.config.stream.shards)
         return store
 
     @cached_property

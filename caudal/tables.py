@@ -2,19 +2,22 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeAlias
 
 from caudal.config import Config
-from caudal.contract import Contract, Delivery, Partition, UserFunction, read_contract, snake
-from caudal.errors import ContractError
+from caudal.contract import Column, Contract, Delivery, Partition, UserFunction, read_contract, snake
+from caudal.errors import ContractError, InvalidItem
+from caudal.ingest.store import Store
 from caudal.ingest.stream import Stream
 from caudal.ingest.tail import StreamTail
 from caudal.ingest.transform import Transform, check_delivery, open_transform
+from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.ingest.writer import Writer, open_writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
 
-Folders: TypeAlias = Partition | Sequence[Partition] | None
+Layout: TypeAlias = Partition | Sequence[Partition] | None
 """How a table's rows are spread over folders."""
 
 
@@ -46,6 +49,23 @@ def contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
 def lake_contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
     """Name in SQL to the contract of its rows."""
     return {name: into.contract for table in tables.values() for name, into in table.lake.items()}
+
+
+def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> None:
+    """Create the keyed tables in the store, which reads a key as the lake does: one row there is one item here."""
+    for table in tables.values():
+        contract = table.contract
+        if table.keyed:
+            readers = [partial(_read_key, contract.name, contract.column(name)) for name in contract.key]
+            store.declare(contract.name, contract.key, shards, readers)
+
+
+def _read_key(table: str, column: Column, value: Any) -> Any:
+    try:
+        return exact_value(column, value, lambda _: None)
+    except Misfit as misfit:
+        told = f"{table}: {misfit.detail}, and it is part of the key"
+        raise InvalidItem(told, hint=f"give {column.name} as {column.sql}") from None
 
 
 def open_transforms(tables: Mapping[str, Table], url: str) -> dict[str, Transform]:
@@ -89,7 +109,7 @@ class Writers(dict[str, Writer]):
 
 
 def declare_table(
-    tables: dict[str, Table], cls: type, name: str, key: Sequence[str], partition: Folders, deliveries: Sequence[Delivery]
+    tables: dict[str, Table], cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery]
 ) -> Table:
     """Read a table's class and deliveries, and add it to the pipeline's tables. Raises ContractError."""
     taken = {name for table in tables.values() for name in (table.name, *table.lake)}

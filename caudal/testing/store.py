@@ -83,6 +83,18 @@ class StoreSuite(StoreTogether):
             with pytest.raises(InvalidItem):
                 store.put("line", item)
 
+    def test_a_key_has_one_form_by_the_readers_of_its_table(self, store: Store, stream: Stream) -> None:
+        store.declare("visit", ["at", "n"], 4, [datetime.fromisoformat, Decimal])
+        for at, n in (("2026-01-01T00:00:00Z", "1.50"), ("2026-01-01T01:00:00+01:00", 1.5), ("2026-01-01T00:00:00.000Z", "1.5")):
+            store.put("visit", {"at": at, "n": n if isinstance(n, str) else Decimal("1.5")})
+        assert len(list(store.scan("visit"))) == 1
+        assert store.get("visit", ["2026-01-01T00:00Z", "1.500"]) == {"at": "2026-01-01T00:00:00.000Z", "n": "1.5"}
+        assert len(store.query("visit", ["2025-12-31T23:00:00-01:00"], low="1.5", high="1.50").items) == 1
+        assert store.update("visit", ["2026-01-01T00:00:00Z", "1.5"], {"seen": True}) is not None
+        assert sum(ends.next > 0 for ends in stream.ends("visit").values()) == 1
+        store.delete("visit", ["2026-01-01T02:00:00+02:00", "01.5"])
+        assert list(store.scan("visit")) == []
+
     def test_a_key_of_another_shape_is_refused(self, store: Store) -> None:
         for key in ([], ["a", "b"], "coffee", b"c", [None]):
             with pytest.raises(InvalidItem):

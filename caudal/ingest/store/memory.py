@@ -7,20 +7,18 @@ from typing import Any, ClassVar, Self
 
 from caudal.errors import ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
-from caudal.ingest.items import decode_item, encode_item, encode_key
+from caudal.ingest.items import decode_item, encode_item
 from caudal.ingest.store.port import (
     Delete,
+    ItemKey,
     Key,
+    KeyReader,
     Page,
     Put,
     Store,
     Update,
     Write,
-    check_columns,
     check_expected,
-    check_key,
-    key_of,
-    key_range,
     updated,
 )
 from caudal.ingest.stream.memory import MemoryStream
@@ -28,8 +26,8 @@ from caudal.records import Item
 
 
 class _Table:
-    def __init__(self, table: str, key: Sequence[str]) -> None:
-        self.key = check_columns(table, key)
+    def __init__(self, key: ItemKey) -> None:
+        self.key = key
         self.order: list[bytes] = []
         self.items: dict[bytes, bytes] = {}
 
@@ -57,13 +55,14 @@ class MemoryStore(Store):
         """Where its changes are."""
         return self._stream
 
-    def declare(self, table: str, key: Sequence[str], shards: int = 4) -> None:
-        wanted = _Table(table, key)
+    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+        wanted = ItemKey(table, key, readers)
         with self._lock:
-            found = self._tables.get(table, wanted)
-            if found.key != wanted.key:
-                raise ContractError(f"table {table}: its items are keyed by {found.key}, the contract says {wanted.key}",
-                                    hint="a key never changes: declare a new table and copy the items")
+            found = self._tables.get(table) or _Table(wanted)
+            if found.key.columns != wanted.columns:
+                told = f"table {table}: its items are keyed by {found.key.columns}, the contract says {wanted.columns}"
+                raise ContractError(told, hint="a key never changes: declare a new table and copy the items")
+            found.key = wanted
             self._stream.create(table, shards)
             self._tables[table] = found
 
@@ -84,10 +83,7 @@ class MemoryStore(Store):
         self, write: Write, staged: dict[tuple[str, bytes], bytes | None], changes: list[tuple[str, bytes, bytes]]
     ) -> str | None:
         table = self._find(write.table)
-        key = (
-            encode_key(key_of(write.table, table.key, write.item)) if isinstance(write, Put)
-            else check_key(write.table, table.key, write.key)
-        )
+        key = table.key.of(write.item) if isinstance(write, Put) else table.key.encode(write.key)
         old = staged.get((write.table, key), table.items.get(key))
         item = decode_item(old) if old is not None else None
         check_expected(write.table, write.expect, item)
@@ -95,7 +91,7 @@ class MemoryStore(Store):
         if isinstance(write, Put):
             new = encode_item(write.item)
         elif isinstance(write, Update):
-            new = encode_item(updated(write.table, table.key, write, item))
+            new = encode_item(updated(write.table, table.key.columns, write, item))
         if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
             return None
         event_id, now = self._stamp.id(), self._stamp.time()
@@ -118,7 +114,7 @@ class MemoryStore(Store):
 
     def get(self, table: str, key: Key) -> Item | None:
         found = self._find(table)  # one look-up in a dict needs no lock
-        data = found.items.get(check_key(table, found.key, key))
+        data = found.items.get(found.key.encode(key))
         return decode_item(data) if data is not None else None
 
     def query(
@@ -126,8 +122,8 @@ class MemoryStore(Store):
         limit: int = 1000, after: Key | None = None, reverse: bool = False,
     ) -> Page:
         found = self._find(table)
-        start, end = key_range(table, found.key, prefix, low, high, limit)
-        place = check_key(table, found.key, after) if after is not None else None
+        start, end = found.key.range(prefix, low, high, limit)
+        place = found.key.encode(after) if after is not None else None
         with self._lock:
             first, last = bisect_left(found.order, start), bisect_left(found.order, end)
             if place is not None and reverse:
@@ -138,10 +134,10 @@ class MemoryStore(Store):
             if reverse:
                 keys.reverse()
             items = [decode_item(found.items[key]) for key in keys[:limit]]
-        return Page(items, key_of(table, found.key, items[-1]) if len(keys) > limit else None)
+        return Page(items, found.key.values(items[-1]) if len(keys) > limit else None)
 
     def tables(self) -> dict[str, tuple[str, ...]]:
-        return {name: table.key for name, table in sorted(self._tables.items())}
+        return {name: tuple(table.key.columns) for name, table in sorted(self._tables.items())}
 
     def close(self) -> None:
         pass

@@ -1,7 +1,7 @@
 """What every store promises. `caudal.testing.StoreSuite` checks each promise."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import Enum
@@ -13,6 +13,9 @@ from caudal.records import Item
 
 Key = Sequence[Any]
 """Values of the key columns, in their order."""
+
+KeyReader = Callable[[Any], Any]
+"""Gives a key column's value the form that all equal ones have. Raises InvalidItem for what is no such value."""
 
 
 class _Expectation(Enum):
@@ -88,10 +91,11 @@ class Store(ABC):
         """Open the store that `url` names, creating it if it is missing."""
 
     @abstractmethod
-    def declare(self, table: str, key: Sequence[str], shards: int = 4) -> None:
+    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
         """Create a table and its stream unless they exist.
 
-        Raises ContractError if the table exists with another key.
+        With `readers`, one a key column, values that are the same to the table are the same key: a time is one instant
+        however it is written. Raises ContractError if the table exists with another key.
         """
 
     @abstractmethod
@@ -169,39 +173,55 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def key_of(table: str, key: Sequence[str], item: Item) -> tuple[Any, ...]:
-    """The values of an item's key. Raises InvalidItem if a part is missing or NULL."""
-    for name in key:
-        if item.get(name) is None:
-            raise InvalidItem(f"{table}: the item has no {name}, which is part of its key", hint="give every key column a value")
-    return tuple(item[name] for name in key)
+@dataclass(frozen=True)
+class ItemKey:
+    """The key of a table's items; `readers`, one a column, give each value the one form that it has for the table."""
 
+    table: str
+    columns: Sequence[str]
+    readers: Sequence[KeyReader] = ()
 
-def check_key(table: str, columns: Sequence[str], key: Key) -> bytes:
-    """The bytes of a key given by hand. Raises InvalidItem for a wrong number of parts."""
-    if isinstance(key, str | bytes) or len(key) != len(columns):
-        raise InvalidItem(f"{table}: a key here is ({', '.join(columns)})", hint=f"give {len(columns)} value(s), in that order")
-    return encode_key(key)
+    def __post_init__(self) -> None:
+        if isinstance(self.columns, str) or not self.columns:
+            raise ContractError(f"table {self.table}: its key is {self.columns!r}",
+                                hint="give the key columns as a list: [\"order_id\"]")
+        object.__setattr__(self, "columns", tuple(self.columns))  # never a bare text, which is a sequence too
 
+    def values(self, item: Item) -> tuple[Any, ...]:
+        """The values of an item's key, as they are in it. Raises InvalidItem if a part is missing or NULL."""
+        for name in self.columns:
+            if item.get(name) is None:
+                told = f"{self.table}: the item has no {name}, which is part of its key"
+                raise InvalidItem(told, hint="give every key column a value")
+        return tuple(item[name] for name in self.columns)
 
-def check_columns(table: str, key: Sequence[str]) -> tuple[str, ...]:
-    """The key columns of a new table. Raises ContractError for a bare text, and for none."""
-    if isinstance(key, str) or not key:
-        raise ContractError(f"table {table}: its key is {key!r}", hint="give the key columns as a list: [\"order_id\"]")
-    return tuple(key)
+    def of(self, item: Item) -> bytes:
+        """The bytes of an item's key. Raises InvalidItem."""
+        return self._encode(self.values(item))
 
+    def encode(self, key: Key) -> bytes:
+        """The bytes of a key given by hand. Raises InvalidItem for a wrong number of parts."""
+        if isinstance(key, str | bytes) or len(key) != len(self.columns):
+            told = f"{self.table}: a key here is ({', '.join(self.columns)})"
+            raise InvalidItem(told, hint=f"give {len(self.columns)} value(s), in that order")
+        return self._encode(key)
 
-def key_range(table: str, columns: Sequence[str], prefix: Key, low: Any, high: Any, limit: int) -> tuple[bytes, bytes]:
-    """The bytes from which, and below which, the keys of a query lie. Raises InvalidItem or UsageError."""
-    bounded = low is not None or high is not None
-    if isinstance(prefix, str | bytes) or len(prefix) + bounded > len(columns):
-        raise InvalidItem(f"{table}: a key here is ({', '.join(columns)})", hint="give its first values, as a list")
-    if limit < 1:
-        raise UsageError(f"{table}: limit is {limit}", hint="use 1 or more")
-    start = encode_key(prefix)
-    # No part begins or goes on with 0xFF after its end, so this is above all that continues it.
-    end = start + (encode_key([high]) if high is not None else b"") + b"\xff"
-    return start + (encode_key([low]) if low is not None else b""), end
+    def range(self, prefix: Key, low: Any, high: Any, limit: int) -> tuple[bytes, bytes]:
+        """The bytes from which, and below which, the keys of a query lie. Raises InvalidItem or UsageError."""
+        bounded = low is not None or high is not None
+        if isinstance(prefix, str | bytes) or len(prefix) + bounded > len(self.columns):
+            raise InvalidItem(f"{self.table}: a key here is ({', '.join(self.columns)})", hint="give its first values, as a list")
+        if limit < 1:
+            raise UsageError(f"{self.table}: limit is {limit}", hint="use 1 or more")
+        start = self._encode(prefix)
+        # No part begins or goes on with 0xFF after its end, so this is above all that continues it.
+        end = (self._encode([*prefix, high]) if high is not None else start) + b"\xff"
+        return self._encode([*prefix, low]) if low is not None else start, end
+
+    def _encode(self, values: Sequence[Any]) -> bytes:
+        if self.readers:
+            values = [read(value) for read, value in zip(self.readers, values, strict=False)]  # a prefix has fewer
+        return encode_key(values)
 
 
 def check_expected(table: str, expect: Expect, item: Item | None) -> None:

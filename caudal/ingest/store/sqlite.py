@@ -10,20 +10,18 @@ import msgspec
 
 from caudal.errors import ConfigError, ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
-from caudal.ingest.items import decode_item, encode_item, encode_key
+from caudal.ingest.items import decode_item, encode_item
 from caudal.ingest.store.port import (
     Delete,
+    ItemKey,
     Key,
+    KeyReader,
     Page,
     Put,
     Store,
     Update,
     Write,
-    check_columns,
     check_expected,
-    check_key,
-    key_of,
-    key_range,
     updated,
 )
 from caudal.ingest.stream import chunks
@@ -38,8 +36,7 @@ CREATE TABLE IF NOT EXISTS item_table (id INTEGER PRIMARY KEY, name TEXT NOT NUL
 
 
 class _Table(NamedTuple):
-    name: str
-    key: tuple[str, ...]
+    key: ItemKey
     stream: chunks.Place
     select: str
     upsert: str
@@ -61,14 +58,16 @@ class SqliteStore(Store):
             raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/store.db")
         return cls(Path(path))
 
-    def declare(self, table: str, key: Sequence[str], shards: int = 4) -> None:
-        self._db.transact(lambda db: self._create(db, table, key, shards))
-        self._table(table)
+    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+        wanted = ItemKey(table, key, readers)
+        self._db.transact(lambda db: self._create(db, wanted, shards))
+        self._tables[table] = self._table(table)._replace(key=wanted)
 
     @staticmethod
-    def _create(db: apsw.Connection, table: str, key: Sequence[str], shards: int) -> None:
+    def _create(db: apsw.Connection, key: ItemKey, shards: int) -> None:
+        table = key.table
         found = db.execute("SELECT key FROM item_table WHERE name = ?", (table,)).get
-        wanted = msgspec.json.encode(check_columns(table, key)).decode()
+        wanted = msgspec.json.encode(key.columns).decode()
         if found is not None and found != wanted:
             raise ContractError(f"table {table}: its items are keyed by {found}, the contract says {wanted}",
                                 hint="a key never changes: declare a new table and copy the items")
@@ -88,8 +87,8 @@ class SqliteStore(Store):
         """Key and new item in bytes, made outside the transaction where that can be done."""
         table = self._tables[write.table]
         if isinstance(write, Put):
-            return encode_key(key_of(table.name, table.key, write.item)), encode_item(write.item)
-        return check_key(table.name, table.key, write.key), None
+            return table.key.of(write.item), encode_item(write.item)
+        return table.key.encode(write.key), None
 
     def _apply(
         self, db: apsw.Connection, writes: Sequence[Write], prepared: list[tuple[bytes, bytes | None]]
@@ -101,9 +100,9 @@ class SqliteStore(Store):
             table = self._tables[write.table]
             old: bytes | None = db.execute(table.select, (key,)).get
             if write.expect is not None:
-                check_expected(table.name, write.expect, decode_item(old) if old is not None else None)
+                check_expected(write.table, write.expect, decode_item(old) if old is not None else None)
             if isinstance(write, Update):
-                new = encode_item(updated(table.name, table.key, write, decode_item(old) if old is not None else None))
+                new = encode_item(updated(write.table, table.key.columns, write, decode_item(old) if old is not None else None))
             if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
                 ids.append(None)
                 continue
@@ -116,7 +115,7 @@ class SqliteStore(Store):
                 db.execute(table.delete, (key,))
                 change = encode_delete(event_id, now, old, write.reason)
             ids.append(event_id)
-            runs[table.name, shard_of(key, table.stream.shards)].append(change)
+            runs[write.table, shard_of(key, table.stream.shards)].append(change)
         for (name, shard), run in runs.items():
             chunks.append(db, self._tables[name].stream, shard, run, now)
         return ids
@@ -124,7 +123,7 @@ class SqliteStore(Store):
     def get(self, table: str, key: Key) -> Item | None:
         found = self._table(table)
         with translated(self._db.path):
-            data = self._db.reader.execute(found.select, (check_key(table, found.key, key),)).get
+            data = self._db.reader.execute(found.select, (found.key.encode(key),)).get
         return decode_item(data) if data is not None else None
 
     def query(
@@ -132,9 +131,9 @@ class SqliteStore(Store):
         limit: int = 1000, after: Key | None = None, reverse: bool = False,
     ) -> Page:
         found = self._table(table)
-        start, end = key_range(table, found.key, prefix, low, high, limit)
+        start, end = found.key.range(prefix, low, high, limit)
         if after is not None:
-            place = check_key(table, found.key, after)
+            place = found.key.encode(after)
             start, end = (start, min(end, place)) if reverse else (max(start, place + b"\x00"), end)
         sql = (
             f"{found.select.partition(' WHERE')[0]} WHERE key >= ? AND key < ? "
@@ -143,7 +142,7 @@ class SqliteStore(Store):
         with translated(self._db.path):
             rows = [data for (data,) in self._db.reader.execute(sql, (start, end, limit + 1))]
         items = [decode_item(data) for data in rows[:limit]]
-        return Page(items, key_of(table, found.key, items[-1]) if len(rows) > limit else None)
+        return Page(items, found.key.values(items[-1]) if len(rows) > limit else None)
 
     def tables(self) -> dict[str, tuple[str, ...]]:
         with translated(self._db.path):
@@ -162,7 +161,7 @@ class SqliteStore(Store):
                 stream = chunks.place(self._db.reader, name)
             where = f"item_{row[0]}"
             self._tables[name] = _Table(
-                name, tuple(msgspec.json.decode(row[1])), stream,
+                ItemKey(name, msgspec.json.decode(row[1])), stream,
                 f"SELECT item FROM {where} WHERE key = ?",
                 f"INSERT INTO {where} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET item = excluded.item",
                 f"DELETE FROM {where} WHERE key = ?",
