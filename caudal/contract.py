@@ -157,7 +157,7 @@ class Delivery:
     """One way in which a table reaches the lake.
 
     Args:
-        format: `parquet` or `csv`.
+        format: `parquet`, `csv`, or `iceberg`: Parquet that is published as Iceberg tables besides.
         compression: of CSV: "", `gzip` or `zstd`; Parquet is always zstd.
         partition: folders, instead of the table's.
         buffer_bytes: bytes of records that make a batch.
@@ -169,7 +169,7 @@ class Delivery:
         name: the name in SQL; by default the table's for its first delivery, else `<table>_<format>`.
     """
 
-    format: Literal["csv", "parquet"] = "parquet"
+    format: Literal["csv", "parquet", "iceberg"] = "parquet"
     compression: Literal["", "gzip", "zstd"] = ""
     partition: Partition | Sequence[Partition] | None = None
     buffer_bytes: int = 64 << 20

@@ -120,7 +120,7 @@ def _places(files: Files, file: DataFile, table: LakeTable, found: Verification,
     if data is None:
         return nothing
     try:
-        read = _read_parquet(data, ["_shard", "_position"]) if table.format == "parquet" else _read_csv(data, table.compression)
+        read = _read_parquet(data, ["_shard", "_position"]) if table.format != "csv" else _read_csv(data, table.compression)
     except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
         found.problems.append(f"{name}: {file.path} cannot be read: {error}")
         return nothing

@@ -24,8 +24,8 @@ def open_transform(url: str, source: Contract, into: Contract, function: UserFun
 def check_delivery(source: Contract, into: Contract, delivery: Delivery) -> None:
     """Refuse a delivery that cannot work: ContractError, with the table, the column and the mend."""
     where = f"table {source.name}, delivery {into.name}"
-    if delivery.format not in ("csv", "parquet"):
-        raise ContractError(f"{where}: no format {delivery.format!r}", hint="use 'parquet' or 'csv'")
+    if delivery.format not in ("csv", "parquet", "iceberg"):
+        raise ContractError(f"{where}: no format {delivery.format!r}", hint="use 'parquet', 'csv' or 'iceberg'")
     if delivery.compression not in ("", "gzip", "zstd") or (delivery.compression and delivery.format != "csv"):
         raise ContractError(f"{where}: no compression {delivery.compression!r} of {delivery.format}",
                             hint="CSV takes '', 'gzip' or 'zstd'; Parquet is always zstd")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from caudal.errors import Conflict, NotFound, Unavailable
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
+from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
 from caudal.records import Commit, DataFile, Positions
 
 
@@ -103,6 +103,13 @@ class MemoryCatalog(Catalog):
             commit = found.commits[version - 1]
             files = tuple(file for added, file in found.files if added <= version)
             return Snapshot(found.definition, version, commit.time, dict(commit.until), files, found.newest[version - 1])
+
+    def changed_files(self, table: str, since: int) -> list[ChangedFile]:
+        with self._lock:
+            found = self._find(table)
+            if since > len(found.commits):
+                raise NotFound(f"table {table} has no version {since}", hint="it was expired, or never was")
+            return [ChangedFile(file, added, None) for added, file in found.files if added > since]
 
     def commits(self, table: str) -> list[CommitInfo]:
         return list(self._find(table).commits)

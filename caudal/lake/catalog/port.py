@@ -19,7 +19,7 @@ class LakeTable:
     """Columns of its rows, beside `caudal.contract.SYSTEM`; a key if it shows a current state."""
     source: str
     """The stream that it is delivered from."""
-    format: Literal["csv", "parquet"] = "parquet"
+    format: Literal["csv", "parquet", "iceberg"] = "parquet"
     compression: Literal["", "gzip", "zstd"] = ""
 
 
@@ -37,6 +37,16 @@ class Snapshot:
     files: tuple[DataFile, ...]
     newest: int | None
     """Event time of its newest row, microseconds since 1970, UTC."""
+
+
+class ChangedFile(NamedTuple):
+    """A data file that came or went."""
+
+    file: DataFile
+    added: int
+    """The version that brought it."""
+    removed: int | None
+    """The version that put others in its place; None while it is there."""
 
 
 class Lease(NamedTuple):
@@ -116,6 +126,13 @@ class Catalog(ABC):
     @abstractmethod
     def snapshot(self, table: str, version: int | None = None) -> Snapshot:
         """The table now, or as of a version. Raises NotFound."""
+
+    @abstractmethod
+    def changed_files(self, table: str, since: int) -> list[ChangedFile]:
+        """Data files that came or went after the version `since`, 0 for all of them; in the order in which they came.
+
+        Costs what has changed, whatever the history. Raises NotFound if that version is not kept.
+        """
 
     @abstractmethod
     def commits(self, table: str) -> list[CommitInfo]:

@@ -19,6 +19,8 @@ CREATE TABLE IF NOT EXISTS data_file (
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, added INTEGER NOT NULL, removed INTEGER,
   path TEXT NOT NULL, partition TEXT NOT NULL, row_count INTEGER NOT NULL, bytes INTEGER NOT NULL, checksum TEXT NOT NULL);
 
+CREATE INDEX IF NOT EXISTS data_file_removed ON data_file (removed) WHERE removed IS NOT NULL;
+
 CREATE TABLE IF NOT EXISTS replay (
   table_id INTEGER NOT NULL, shard INTEGER NOT NULL, position INTEGER NOT NULL, outcome TEXT NOT NULL,
   PRIMARY KEY (table_id, shard, position)) WITHOUT ROWID;

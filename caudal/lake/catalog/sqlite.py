@@ -1,7 +1,7 @@
 """The embedded catalog: one SQLite file. A commit costs the files that it adds, whatever the history."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -11,7 +11,7 @@ import msgspec
 
 from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
+from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
@@ -114,6 +114,13 @@ class SqliteCatalog(Catalog):
                 raise NotFound(f"table {table} has no version {version}", hint=f"its newest is {latest}")
             files = tuple(_files(db, id, "data", version))
         return Snapshot(_definition(definition), version, row[0], _positions(row[1]), files, row[2])
+
+    def changed_files(self, table: str, since: int) -> list[ChangedFile]:
+        id, db = self._id(table), self._db.reader
+        with translated(self._db.path), _read_transaction(db):
+            if since and db.execute("SELECT 1 FROM snapshot WHERE id = ?", (id * SPAN + since,)).get is None:
+                raise NotFound(f"table {table} has no version {since}", hint="it was expired, or never was")
+            return list(_changed_files(db, id, since))
 
     def commits(self, table: str) -> list[CommitInfo]:
         id = self._id(table)
@@ -220,6 +227,26 @@ def _add_files(db: apsw.Connection, id: int, version: int, kind: str, files: lis
         (serial + n, kind, version, file.path, msgspec.json.encode(file.partition).decode(), file.rows, file.bytes, file.checksum)
         for n, file in enumerate(files, 1)
     ])
+
+
+def _changed_files(db: apsw.Connection, id: int, since: int) -> Iterator[ChangedFile]:
+    """First the files that went, by the index of these, then back from the last that came."""
+    columns, span = "path, partition, row_count, bytes, checksum, added, removed, kind", (id * SPAN, (id + 1) * SPAN)
+    yield from (_as_changed(row) for row in db.execute(
+        f"SELECT {columns} FROM data_file WHERE removed > ? AND added <= ? AND +id > ? AND +id < ? ORDER BY id",
+        (since, since, *span),
+    ))
+    came = []
+    for row in db.execute(f"SELECT {columns} FROM data_file WHERE id > ? AND id < ? ORDER BY id DESC", span):
+        if row[5] <= since:
+            break
+        came += [_as_changed(row)] if row[7] == "data" else []
+    yield from reversed(came)
+
+
+def _as_changed(row: tuple[Any, ...]) -> ChangedFile:
+    path, partition, rows, size, checksum, added, removed, _ = row
+    return ChangedFile(DataFile(path, _partition(partition), rows, size, checksum), added, removed)
 
 
 def _files(db: apsw.Connection, id: int, kind: str, version: int) -> list[DataFile]:

@@ -9,7 +9,9 @@ from caudal.lake.formats.parquet import encode_parquet
 
 __all__ = ["encode", "suffix"]
 
-_ENCODERS: dict[str, Callable[[pa.Table, str], memoryview]] = {"csv": encode_csv, "parquet": encode_parquet}
+_ENCODERS: dict[str, Callable[[pa.Table, str], memoryview]] = {
+    "csv": encode_csv, "parquet": encode_parquet, "iceberg": encode_parquet,
+}
 
 
 def encode(rows: pa.Table, format: str, compression: str) -> memoryview:
@@ -19,4 +21,4 @@ def encode(rows: pa.Table, format: str, compression: str) -> memoryview:
 
 def suffix(format: str, compression: str) -> str:
     """The end of an object's name."""
-    return f".{format}" + {"": "", "gzip": ".gz", "zstd": ".zst"}[compression]
+    return f".{'parquet' if format == 'iceberg' else format}" + {"": "", "gzip": ".gz", "zstd": ".zst"}[compression]

@@ -134,7 +134,7 @@ class DuckdbQuery(Query):
 
     def _definition(self, snapshot: Snapshot, history: bool, tail: pa.Table | None) -> str:
         contract, rows = snapshot.table.contract, self._sources.rows(snapshot)
-        has_row_ids = snapshot.table.format == "parquet" or not snapshot.files
+        has_row_ids = snapshot.table.format != "csv" or not snapshot.files
         if tail is not None:
             past = rows_of(contract.row_schema, tail, internal(_tail_of(snapshot.table.name)), has_row_ids)
             rows = f"{rows} UNION ALL {past}"

@@ -57,7 +57,7 @@ class Sources:
         for file in snapshot.files:
             if file.rows:
                 groups.setdefault(self._shape(snapshot, file), []).append(self._location(file.path))
-        read = _read_parquet if snapshot.table.format == "parquet" else _read_csv
+        read = _read_parquet if snapshot.table.format != "csv" else _read_csv
         base, parts = 0, []
         for shape, paths in groups.items():
             parts.append(read(schema, shape, paths, base))
@@ -68,7 +68,7 @@ class Sources:
         shape = self._shapes.get(file.path)
         if shape is None:
             location = self._location(file.path)
-            shape = _parquet_shape(location) if snapshot.table.format == "parquet" else _csv_shape(location)
+            shape = _parquet_shape(location) if snapshot.table.format != "csv" else _csv_shape(location)
             self._shapes[file.path] = shape
         return shape
 
