@@ -65,6 +65,17 @@ class CatalogConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the lake's tables are described."""
 
 
+class IcebergConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[iceberg]`: tables that are published as Iceberg."""
+
+    url: str = "sqlite:{folder}/iceberg.db"
+    """Where the catalog of the Iceberg tables is."""
+    every_seconds: float = 60.0
+    """How often `caudal up` publishes; 0 for never."""
+    keep_snapshots: int = 100
+    """Newest snapshots that stay."""
+
+
 class QueryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[query]`: SQL."""
 
@@ -109,6 +120,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     writer: WriterConfig = WriterConfig()
     files: FilesConfig = FilesConfig()
     catalog: CatalogConfig = CatalogConfig()
+    iceberg: IcebergConfig = IcebergConfig()
     query: QueryConfig = QueryConfig()
     trainer: TrainerConfig = TrainerConfig()
     endpoint: EndpointConfig = EndpointConfig()
@@ -203,6 +215,8 @@ def _check_values(config: Config) -> None:
         ("query.threads", config.query.threads, 0, 1024), ("trainer.every_seconds", config.trainer.every_seconds, 0, inf),
         ("trainer.seed", config.trainer.seed, 0, 2**32 - 1),
         ("endpoint.stale_seconds", config.endpoint.stale_seconds, 0.001, inf),
+        ("iceberg.every_seconds", config.iceberg.every_seconds, 0, inf),
+        ("iceberg.keep_snapshots", config.iceberg.keep_snapshots, 1, inf),
     ):
         if not low <= value < inf:
             raise ConfigError(f"{name} = {value}: too small, or no number", hint=f"use {low} or more")

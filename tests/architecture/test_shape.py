@@ -18,12 +18,14 @@ VENDORS = {
     "boto3": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker"},
     "botocore": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker"},
     "confluent_kafka": {"kafka"}, "kafka": {"kafka"}, "aiokafka": {"kafka"}, "psycopg": {"postgresql"}, "pyspark": {"spark"},
-    "pyiceberg": {"iceberg"}, "deltalake": set(), "pandas": set(), "requests": set(), "sqlite3": set(),
+    "deltalake": set(), "pandas": set(), "requests": set(), "sqlite3": set(),
 }
 """Package to the files that may import it, by their name without .py."""
 
 PLACES = {
-    "duckdb": ["caudal/lake/query/"],
+    "duckdb": ["caudal/lake/query/", "caudal/lake/iceberg/"],
+    "pyiceberg": ["caudal/lake/iceberg/"],
+    "sqlalchemy": ["caudal/lake/iceberg/"],
     "sqlglot": ["caudal/lake/query/", "caudal/learn/recommender.py"],
     "implicit": ["caudal/learn/models/"],
     "litestar": ["caudal/serve/", "caudal/console/", "caudal/gateway/"],

@@ -1,0 +1,68 @@
+"""Every change, or every event: the lake's own Parquet files, named by the Iceberg table and not copied."""
+
+from collections.abc import Iterable
+
+import pyarrow.parquet as pq
+
+from caudal.lake.files import Files
+from caudal.lake.iceberg.mark import Change, Publication
+from caudal.records import DataFile as LakeFile
+from pyiceberg.io import FileIO
+from pyiceberg.io.pyarrow import (
+    compute_statistics_plan,
+    data_file_statistics_from_parquet_metadata,
+    parquet_path_to_id_mapping,
+)
+from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.table.metadata import TableMetadata
+
+
+class History:
+    """Brings the Iceberg table to the same files as the lake's; costs what has changed."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def bring(self, publication: Publication) -> Change:
+        """Files that the lake's table has gained and lost."""
+        if publication.mark is None:
+            return self._difference(publication)
+        changed = publication.changed
+        gone = {self._location(one.file) for one in changed if one.added <= publication.mark.version}
+        live = publication.live() if gone else {}
+        if not gone <= live.keys():  # another engine rewrote them
+            return self._difference(publication)
+        came = [one.file for one in changed if one.added > publication.mark.version and one.removed is None]
+        return Change(self._described(publication, came), [live[location] for location in gone])
+
+    def _difference(self, publication: Publication) -> Change:
+        """Whatever the Iceberg table has, against all that the lake's has."""
+        live = publication.live()
+        wanted = {self._location(file): file for file in publication.snapshot.files}
+        came = [file for location, file in wanted.items() if location not in live]
+        return Change(self._described(publication, came), [file for location, file in live.items() if location not in wanted])
+
+    def _described(self, publication: Publication, files: Iterable[LakeFile]) -> list[DataFile]:
+        metadata, io = publication.tx.table_metadata, publication.table.io
+        return [_describe(io, metadata, self._location(file)) for file in files if file.rows]
+
+    def _location(self, file: LakeFile) -> str:
+        return f"file://{self._files.location(file.path)}"
+
+
+def _describe(io: FileIO, metadata: TableMetadata, location: str) -> DataFile:
+    """A Parquet file without field ids as a data file: its columns are found by name, also by an older one."""
+    schema, mapping = metadata.schema(), metadata.name_mapping()
+    ids = parquet_path_to_id_mapping(schema)
+    ids |= {name: field.field_id for field in mapping or () for name in field.names if field.field_id is not None}
+    file = io.new_input(location)
+    with file.open() as stream:
+        found = pq.read_metadata(stream)
+    statistics = data_file_statistics_from_parquet_metadata(
+        parquet_metadata=found, stats_columns=compute_statistics_plan(schema, metadata.properties), parquet_column_mapping=ids,
+    )
+    return DataFile.from_args(
+        content=DataFileContent.DATA, file_path=location, file_format=FileFormat.PARQUET,
+        partition=statistics.partition(metadata.spec(), schema), file_size_in_bytes=len(file), sort_order_id=None,
+        spec_id=metadata.default_spec_id, equality_ids=None, key_metadata=None, **statistics.to_serialized_dict(),
+    )

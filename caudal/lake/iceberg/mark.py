@@ -1,0 +1,90 @@
+"""How far an Iceberg table is: kept in its snapshots' summaries, and committed with the files it stands for."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import msgspec
+
+from caudal.lake.catalog import ChangedFile, Snapshot
+from caudal.records import Positions
+from pyiceberg.manifest import DataFile, ManifestFile
+from pyiceberg.table import Table, Transaction
+from pyiceberg.table.refs import MAIN_BRANCH
+from pyiceberg.table.snapshots import Operation
+from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
+
+_VERSION, _POSITIONS = "caudal.version", "caudal.positions"
+
+MANIFESTS, MANIFEST_BYTES = 20, 8 << 20
+"""Manifests that are merged once there are as many, into ones of that size."""
+
+
+class Mark(NamedTuple):
+    """The version of the lake's table that an Iceberg table shows."""
+
+    version: int
+    positions: Positions
+    """Shard to the position up to which records are in it."""
+
+
+class Change(NamedTuple):
+    """Data files that take the place of others."""
+
+    added: list[DataFile]
+    removed: list[DataFile]
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What bringing an Iceberg table up to date starts from."""
+
+    table: Table
+    tx: Transaction
+    snapshot: Snapshot
+    """Of the lake's table: where to."""
+    mark: Mark | None
+    """From where; None to make it from the snapshot anew."""
+    changed: list[ChangedFile]
+    """Files of the lake that came or went since the mark."""
+
+    def live(self) -> dict[str, DataFile]:
+        """Location to data file, of all that the Iceberg table has."""
+        return {task.file.file_path: task.file for task in self.table.scan().plan_files()}
+
+
+def read_mark(table: Table) -> Mark | None:
+    """The mark of the newest snapshot that has one: engines that rewrite files add snapshots of their own."""
+    snapshot = table.current_snapshot()
+    while snapshot is not None:
+        if snapshot.summary is not None and _VERSION in snapshot.summary.additional_properties:
+            found = snapshot.summary.additional_properties
+            return Mark(int(found[_VERSION]), msgspec.json.decode(found[_POSITIONS], type=Positions))
+        parent = snapshot.parent_snapshot_id
+        snapshot = table.snapshot_by_id(parent) if parent is not None else None
+    return None
+
+
+class _Replacing(_OverwriteFiles):
+    """PyIceberg's overwrite, but the manifests stay few: what names no file that is there goes, and the rest is merged."""
+
+    def _existing_manifests(self) -> list[ManifestFile]:
+        return [one for one in super()._existing_manifests() if one.has_added_files() or one.has_existing_files()]
+
+    def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
+        return _ManifestMergeManager(MANIFEST_BYTES, MANIFESTS, True, self).merge_manifests(manifests)
+
+
+def _replacing(tx: Transaction, properties: dict[str, str]) -> _Replacing:
+    return _Replacing(
+        operation=Operation.OVERWRITE, transaction=tx, io=tx._table.io, snapshot_properties=properties, branch=MAIN_BRANCH
+    )
+
+
+def commit_files(tx: Transaction, change: Change, mark: Mark) -> None:
+    """Make a change visible in one snapshot, together with its mark."""
+    properties = {_VERSION: str(mark.version), _POSITIONS: msgspec.json.encode(mark.positions).decode()}
+    with _replacing(tx, properties) if change.removed else tx.update_snapshot(properties).merge_append() as producer:
+        for file in change.removed:
+            producer.delete_data_file(file)
+        for file in change.added:
+            producer.append_data_file(file)
