@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from caudal.errors import CaudalError, Unavailable
 from caudal.ingest.stream import SupportsRetention
+from caudal.lake.iceberg import open_publisher
 from caudal.learn.recommender import Recommender, table_of
 from caudal.loader import load_pipeline
 from caudal.pipeline import Stages
@@ -25,6 +26,9 @@ TRIM_SECONDS = 60.0
 
 YOUNG_SECONDS = 10.0
 """How often the trainer looks whether a table has outgrown its model."""
+
+EXPIRE_SECONDS = 600.0
+"""How often snapshots of Iceberg tables are dropped."""
 
 
 def run_writer(stages: Stages, stop: threading.Event) -> None:
@@ -104,6 +108,27 @@ def _rows(stages: Stages, recommender: Recommender) -> int:
     return sum(file.rows for file in stages.catalog.snapshot(table_of(recommender.interactions)).files)
 
 
+def run_publisher(stages: Stages, stop: threading.Event) -> None:
+    """Publish Iceberg tables, now and at the configured interval, until stopped; drop old snapshots now and then."""
+    every = stages.config.iceberg.every_seconds
+    if not every:
+        stop.wait()
+        return
+    publisher = open_publisher(stages.config, stages.pipeline.name, stages.catalog, stages.files)
+    expire_at = 0.0
+    try:
+        while not stop.is_set():
+            for name in publisher.tables():
+                _once(stages, f"publisher {name}", lambda name=name: publisher.publish(name))  # type: ignore[misc]
+            if time.monotonic() >= expire_at:
+                for name in publisher.tables():
+                    _once(stages, f"publisher {name}", lambda name=name: publisher.expire(name))  # type: ignore[misc]
+                expire_at = time.monotonic() + EXPIRE_SECONDS
+            stop.wait(every)
+    finally:
+        publisher.close()
+
+
 def run_endpoint(stages: Stages, stop: threading.Event) -> None:
     """Serve the HTTP API until stopped."""
     endpoint = stages.endpoint()
@@ -117,7 +142,7 @@ def run_endpoint(stages: Stages, stop: threading.Event) -> None:
 
 
 PARTS: dict[str, Callable[[Stages, threading.Event], None]] = {
-    "writer": run_writer, "endpoint": run_endpoint, "trainer": run_trainer,
+    "writer": run_writer, "endpoint": run_endpoint, "trainer": run_trainer, "publisher": run_publisher,
 }
 
 

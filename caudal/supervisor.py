@@ -14,6 +14,8 @@ import msgspec
 from caudal.config import Config
 
 PARTS = ("writer", "endpoint", "trainer")
+PUBLISHER = "publisher"
+"""The part that a pipeline with Iceberg tables has besides."""
 
 RESTART_SECONDS = (0.2, 10.0)
 """Least and longest wait before a part that died is started again."""

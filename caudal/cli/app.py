@@ -17,6 +17,7 @@ from caudal.cli import (
     init,
     models,
     promote,
+    publish,
     put,
     quarantine,
     query,
@@ -41,6 +42,7 @@ PANELS = {
     "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
+        "publish": publish.publish,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from caudal.cli.publish import published
 from caudal.cli.screen import say, show_json, steps
 from caudal.cli.session import Json, deliveries, opened
 from caudal.errors import Unavailable
@@ -27,7 +28,7 @@ def flush(
     """Deliver all that was written until now.
 
     Batches are delivered whatever their size or age. Delivers here if nobody else does; else asks the running
-    writer (`caudal up`) and waits for it.
+    writer (`caudal up`) and waits for it. Tables that are delivered as iceberg are published.
 
     Example: caudal flush sale
     """
@@ -37,6 +38,9 @@ def flush(
         for name in deliveries(stages, table):
             tell(name)
             done.append(_flush(stages, name, until))
+        if iceberg := [name for name, lake in deliveries(stages, table).items() if lake.format == "iceberg"]:
+            tell("publishing")
+            published(stages, iceberg)
     if json:
         show_json(done)
         return

@@ -20,19 +20,20 @@ WATCH_SECONDS = 0.2
 
 
 def up(context: typer.Context) -> None:
-    """Run writer, HTTP API and scheduled training until stopped.
+    """Run writer, HTTP API, scheduled training and publishing of Iceberg tables until stopped.
 
     Whichever of them dies is started again. Ctrl-C or SIGTERM stops it, and everything that it started.
 
     Example: caudal up
     """
-    from caudal.supervisor import Supervisor
+    from caudal.supervisor import PARTS, PUBLISHER, Supervisor
 
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
-    address = _check(context)
-    supervisor = Supervisor(pipeline_file(context), tell=note)
+    address, publishes = _check(context)
+    names = (*PARTS, PUBLISHER) if publishes else PARTS
+    supervisor = Supervisor(pipeline_file(context), names, tell=note)
     supervisor.start()
     try:
         _watch(supervisor, address, stop)
@@ -41,8 +42,12 @@ def up(context: typer.Context) -> None:
     say("stopped")
 
 
-def _check(context: typer.Context) -> str:
-    """Fail now, in one line, where a part would fail again and again; returns where the API will listen."""
+def _check(context: typer.Context) -> tuple[str, bool]:
+    """Fail now, in one line, where a part would fail again and again.
+
+    Returns where the API will listen, and whether there are Iceberg tables to publish.
+    """
+    from caudal.lake.iceberg import open_publisher
     from caudal.registry import find_backend
     from caudal.serve import BACKENDS, Endpoint
     from caudal.serve.address import address_of
@@ -52,12 +57,15 @@ def _check(context: typer.Context) -> str:
         find_backend(Endpoint, BACKENDS, stages.config.endpoint.url)  # type: ignore[type-abstract]
         host, port, _public = address_of(stages.config.endpoint.url)
         address = stages.config.endpoint.url.partition("?")[0]
+        publishes = any(table.format == "iceberg" for table in stages.catalog.tables().values())
+        if publishes:
+            open_publisher(stages.config, stages.pipeline.name, stages.catalog, stages.files).close()
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
         hint = "is it up already? Or choose another port in endpoint.url"
         raise ConfigError(f"{address}: {os.strerror(error.errno or 0)}", hint=hint) from None
-    return address
+    return address, publishes
 
 
 def _watch(supervisor: "Supervisor", address: str, stop: threading.Event) -> None:

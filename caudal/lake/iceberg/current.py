@@ -8,6 +8,10 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+from pyiceberg.io.pyarrow import _dataframe_to_data_files
+from pyiceberg.manifest import DataFile
+from pyiceberg.schema import Schema
+from pyiceberg.table.metadata import TableMetadata
 
 from caudal.config import QueryConfig
 from caudal.contract import Contract, Partition
@@ -18,10 +22,6 @@ from caudal.lake.query.sources import Sources, quoted, text
 from caudal.lake.query.sqltypes import duckdb_type
 from caudal.lake.query.views import current
 from caudal.records import DataFile as LakeFile
-from pyiceberg.io.pyarrow import _dataframe_to_data_files
-from pyiceberg.manifest import DataFile
-from pyiceberg.schema import Schema
-from pyiceberg.table.metadata import TableMetadata
 
 SMALL_BYTES = 8 << 20
 """A smaller file is written anew with the rows that its partition gains: at most one stays."""
@@ -152,7 +152,8 @@ def _read(schema: Schema, files: list[DataFile], columns: tuple[str, ...] | list
     fields = [schema.find_field(name) for name in columns]
     kinds = {field.name: duckdb_type(field.type) for field in schema.as_arrow()}
     entries = ", ".join(
-        f"{field.field_id}: {{name: {text(field.name)}, type: {text(kinds[field.name])}, default_value: NULL}}" for field in fields
+        f"{field.field_id}: {{name: {text(field.name)}, type: {text(kinds[field.name])}, default_value: NULL}}"
+        for field in fields
     )
     paths = ", ".join(text(file.file_path.removeprefix("file://")) for file in files)
     return f"read_parquet([{paths}], schema=MAP {{{entries}}}, hive_partitioning=false)"
@@ -176,6 +177,6 @@ def _as_text(part: Partition) -> str:
 def _partition_text(metadata: TableMetadata, file: DataFile) -> tuple[str, ...]:
     schema = metadata.schema()
     return tuple(
-        field.transform.to_human_string(schema.find_type(field.source_id), value)
-        for field, value in zip(metadata.specs()[file.spec_id].fields, file.partition, strict=True)
+        field.transform.to_human_string(schema.find_type(field.source_id), file.partition[n])
+        for n, field in enumerate(metadata.specs()[file.spec_id].fields)
     )

@@ -36,7 +36,7 @@ class _DurableStream:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._half = path.with_name(f".{path.name}.half")
-        self._file = open(self._half, "wb", opener=_private)  # noqa: PTH123, SIM115
+        self._file = open(self._half, "wb", opener=_private)  # noqa: SIM115
         self.closed = False
 
     def write(self, data: Any) -> int:

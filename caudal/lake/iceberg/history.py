@@ -3,10 +3,6 @@
 from collections.abc import Iterable
 
 import pyarrow.parquet as pq
-
-from caudal.lake.files import Files
-from caudal.lake.iceberg.mark import Change, Publication
-from caudal.records import DataFile as LakeFile
 from pyiceberg.io import FileIO
 from pyiceberg.io.pyarrow import (
     compute_statistics_plan,
@@ -15,6 +11,10 @@ from pyiceberg.io.pyarrow import (
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
 from pyiceberg.table.metadata import TableMetadata
+
+from caudal.lake.files import Files
+from caudal.lake.iceberg.mark import Change, Publication
+from caudal.records import DataFile as LakeFile
 
 
 class History:

@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-
-from caudal.lake.catalog import ChangedFile, Snapshot
-from caudal.records import Positions
 from pyiceberg.manifest import DataFile, ManifestFile
 from pyiceberg.table import Table, Transaction
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
+
+from caudal.lake.catalog import ChangedFile, Snapshot
+from caudal.records import Positions
 
 _VERSION, _POSITIONS = "caudal.version", "caudal.positions"
 

@@ -8,6 +8,16 @@ from typing import Self
 
 import duckdb
 import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
+from pyiceberg.exceptions import (
+    CommitFailedException,
+    NamespaceAlreadyExistsError,
+    NoSuchTableError,
+    TableAlreadyExistsError,
+    ValidationException,
+)
+from pyiceberg.table import Table
+from sqlalchemy.exc import SQLAlchemyError
 
 from caudal.config import Config
 from caudal.contract import Contract
@@ -21,16 +31,6 @@ from caudal.lake.iceberg.mark import MANIFEST_BYTES, MANIFESTS, Change, Mark, Pu
 from caudal.lake.iceberg.port import Published, Publisher
 from caudal.lake.iceberg.schema import evolve, schema_of, spec_of
 from caudal.registry import path_of
-from pyiceberg.catalog.sql import SqlCatalog
-from pyiceberg.exceptions import (
-    CommitFailedException,
-    NamespaceAlreadyExistsError,
-    NoSuchTableError,
-    TableAlreadyExistsError,
-    ValidationException,
-)
-from pyiceberg.table import Table
-from sqlalchemy.exc import SQLAlchemyError
 
 _PROPERTIES = {
     "format-version": "2",

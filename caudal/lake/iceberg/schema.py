@@ -1,7 +1,5 @@
 """A contract as an Iceberg schema: field ids that live on, exact types, hidden partitions."""
 
-from caudal.contract import SYSTEM, Column, Contract
-from caudal.errors import ContractError
 from pyiceberg.exceptions import ValidationError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
@@ -27,6 +25,9 @@ from pyiceberg.types import (
     StringType,
     TimestamptzType,
 )
+
+from caudal.contract import SYSTEM, Column, Contract
+from caudal.errors import ContractError
 
 _TYPES: dict[str, IcebergType] = {
     "string": StringType(), "int": LongType(), "float": DoubleType(), "bool": BooleanType(), "date": DateType(),

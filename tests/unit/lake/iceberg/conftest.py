@@ -7,10 +7,10 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from iceberg_shop import Reader, make_pipeline  # noqa: E402
+from iceberg_shop import Reader, make_pipeline
 
-from caudal.config import Config, IcebergConfig  # noqa: E402
-from caudal.lake.iceberg import open_publisher  # noqa: E402
+from caudal.config import Config, IcebergConfig
+from caudal.lake.iceberg import open_publisher
 
 
 @pytest.fixture
