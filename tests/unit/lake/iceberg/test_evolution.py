@@ -1,0 +1,60 @@
+"""Iceberg's schema follows the contract: ids live on, files written under an older name or type are read."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import apsw
+import msgspec
+import pytest
+from iceberg_shop import sale
+
+from caudal.contract import Column
+from caudal.errors import ContractError
+
+
+def publish_some(stages, publisher, **more):
+    stages.store.put("sale", sale(**more))
+    writer = stages.writer("sale")
+    writer.flush()
+    writer.close()
+    return publisher.publish("sale")
+
+
+def redeclare(stages, old, new):
+    """Put another column in an old one's place, as an evolved contract of the catalog does."""
+    table = stages.catalog.tables()["sale"]
+    columns = tuple(new if column.name == old else column for column in table.contract.columns)
+    changed = replace(table, contract=replace(table.contract, columns=columns))
+    with apsw.Connection(f"{stages.config.folder}/catalog.db") as db:
+        db.execute("UPDATE lake_table SET definition = ? WHERE name = 'sale'", (msgspec.json.encode(changed).decode(),))
+
+
+@pytest.mark.parametrize("name", ["sale", "sale_history"])
+def test_a_renamed_column_keeps_its_id_and_its_values(stages, publisher, reader, name):
+    publish_some(stages, publisher, note="before")
+    before = reader.table(name).schema().find_field("note").field_id
+    redeclare(stages, "note", Column("remark", "string", True, old_name="note"))
+    publisher.publish("sale")
+    schema = reader.table(name).schema()
+    assert schema.find_field("remark").field_id == before and "note" not in schema.column_names
+    assert [row["remark"] for row in reader.rows(name)] == ["before"]
+
+
+@pytest.mark.parametrize("name", ["sale", "sale_history"])
+def test_a_column_that_may_now_be_null_and_one_with_more_digits_are_the_same_columns(config, stages, publisher, reader, name):
+    publish_some(stages, publisher)
+    redeclare(stages, "country", Column("country", "string", True))
+    publisher.publish("sale")
+    field = reader.table(name).schema().find_field("country")
+    assert (field.field_id, field.required) == (7, False)
+
+
+def test_what_iceberg_cannot_change_is_refused_with_a_mend(stages, publisher, reader):
+    publish_some(stages, publisher)
+    redeclare(stages, "line", Column("line", "string"))
+    with pytest.raises(ContractError, match=r"iceberg table sale.*line.*long -> string|iceberg table sale") as error:
+        publisher.publish("sale")
+    assert "another name" in error.value.hint
+    assert reader.rows("sale")[0]["sold_at"].astimezone(UTC) == datetime(2026, 1, 1, 23, 59, 59, 999999, tzinfo=UTC)
+    assert reader.rows("sale")[0]["amount"] == Decimal("1.5")
