@@ -119,9 +119,10 @@ class IcebergPublisher(Publisher):
         table, contract = self._open(name, snapshot.table.contract, is_history), snapshot.table.contract
         mark, change = read_mark(table), Change([], [])
         with table.transaction() as tx:
-            evolve(table, tx, contract, is_history)
-            if (mark.version if mark else 0) < snapshot.version:
-                change = work(Publication(table, tx, snapshot, *self._since(snapshot, mark)))
+            came_back = evolve(table, tx, contract, is_history)
+            if came_back or (mark.version if mark else 0) < snapshot.version:
+                start = (None, []) if came_back else self._since(snapshot, mark)
+                change = work(Publication(table, tx, snapshot, *start))
                 commit_files(tx, change, Mark(snapshot.version, snapshot.positions))
         version = max(snapshot.version, mark.version if mark else 0)
         return Published(name, version, table.metadata.current_snapshot_id, table.metadata_location,

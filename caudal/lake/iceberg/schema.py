@@ -1,9 +1,12 @@
 """A contract as an Iceberg schema: field ids that live on, exact types, hidden partitions."""
 
+from typing import NamedTuple
+
 from pyiceberg.exceptions import ValidationError
 from pyiceberg.partitioning import PartitionField, PartitionSpec
 from pyiceberg.schema import Schema
 from pyiceberg.table import Table, Transaction
+from pyiceberg.table.update.schema import UpdateSchema
 from pyiceberg.transforms import (
     DayTransform,
     HourTransform,
@@ -26,7 +29,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from caudal.contract import SYSTEM, Column, Contract
+from caudal.contract import SYSTEM, Contract
 from caudal.errors import ContractError
 
 _TYPES: dict[str, IcebergType] = {
@@ -42,22 +45,37 @@ _TRANSFORMS: dict[str, Transform] = {  # type: ignore[type-arg]
 }
 
 
-def field_type(column: Column) -> IcebergType:
-    """The column's type; nested values are JSON text."""
-    return DecimalType(column.precision, column.scale) if column.kind == "decimal" else _TYPES[column.kind]
+class _Field(NamedTuple):
+    """A column as the Iceberg table should have it."""
+
+    name: str
+    type: IcebergType
+    required: bool
+    old_name: str = ""
+
+
+def _fields(contract: Contract, history: bool) -> list[_Field]:
+    """The declared columns, and those of `SYSTEM` if it shows every change.
+
+    In a history every declared column may be NULL: of a deleted item only the key may be known. Nested values are JSON
+    text.
+    """
+    fields = [
+        _Field(column.name, DecimalType(column.precision, column.scale) if column.kind == "decimal" else _TYPES[column.kind],
+               not column.nullable and not history, column.old_name)
+        for column in contract.columns
+    ]
+    if history:
+        fields += [_Field(field.name, _SYSTEM[str(field.type)], not field.nullable) for field in SYSTEM]
+    return fields
 
 
 def schema_of(contract: Contract, history: bool) -> Schema:
-    """The schema of a new table: the declared columns, and those of `SYSTEM` if it shows every change.
-
-    In a history every declared column may be NULL: of a deleted item only the key may be known.
-    """
+    """The schema of a new table."""
     fields = [
-        NestedField(id, column.name, field_type(column), required=_required(column, history))
-        for id, column in enumerate(contract.columns, 1)
+        NestedField(id, field.name, field.type, required=field.required)
+        for id, field in enumerate(_fields(contract, history), 1)
     ]
-    for field in SYSTEM if history else ():
-        fields.append(NestedField(len(fields) + 1, field.name, _SYSTEM[str(field.type)], required=not field.nullable))
     ids = {field.name: field.field_id for field in fields}
     return Schema(*fields, identifier_field_ids=[] if history else [ids[name] for name in contract.key])
 
@@ -70,45 +88,48 @@ def spec_of(contract: Contract, schema: Schema) -> PartitionSpec:
     ))
 
 
-def evolve(table: Table, tx: Transaction, contract: Contract, history: bool) -> None:
-    """Bring the table's schema to the contract, in the transaction: new, renamed, wider and now optional columns.
+def evolve(table: Table, tx: Transaction, contract: Contract, history: bool) -> bool:
+    """Bring the table's schema to the contract, in the transaction: new, gone, renamed, wider and now optional columns.
 
+    Returns whether a column came back that the table once had: its values are in the lake, and not in the table.
     Raises ContractError for a change that Iceberg cannot make.
     """
-    schema = table.schema()
-    if _signature(schema) == _signature_of(contract, history, schema):
-        return
+    schema, wanted = table.schema(), _fields(contract, history)
+    if _is_as_wanted(schema, wanted):
+        return False
     try:
         with tx.update_schema() as update:
-            known = set(schema.column_names)
-            for column in contract.columns:
-                if column.name not in known and column.old_name in known:
-                    update.rename_column(column.old_name, column.name)
-                elif column.name not in known:
-                    update.add_column(column.name, field_type(column))
-                    continue
-                had = schema.find_field(column.name if column.name in known else column.old_name)
-                required = had.required and _required(column, history)
-                update.update_column(had.name, field_type=field_type(column), required=required)
+            added = _change(update, schema, wanted)
     except (ValidationError, ValueError) as error:
         raise ContractError(
             f"iceberg table {contract.name}: {error}", hint="declare a table of another name beside this one"
         ) from None
+    had = {name for old in table.metadata.schemas for name in old.column_names}
+    return bool(added & had)
 
 
-def _required(column: Column, history: bool) -> bool:
-    return not column.nullable and not history
+def _is_as_wanted(schema: Schema, wanted: list[_Field]) -> bool:
+    """A column that came later is optional for ever."""
+    known = {field.name: field for field in schema.fields}
+    return known.keys() == {field.name for field in wanted} and all(
+        known[field.name].field_type == field.type and known[field.name].required <= field.required for field in wanted
+    )
 
 
-def _signature(schema: Schema) -> dict[str, tuple[str, bool]]:
-    return {field.name: (str(field.field_type), field.required) for field in schema.fields if not field.name.startswith("_")}
-
-
-def _signature_of(contract: Contract, history: bool, schema: Schema) -> dict[str, tuple[str, bool]]:
-    """As `_signature` of what the table would be; a column that came later stays optional."""
-    had = _signature(schema)
-    return {
-        column.name: (str(field_type(column)), _required(column, history) and had.get(column.name, ("", False))[1])
-        for column in contract.columns
-    }
-
+def _change(update: UpdateSchema, schema: Schema, wanted: list[_Field]) -> set[str]:
+    """Columns that are added; the others change."""
+    known = {field.name: field for field in schema.fields}
+    added, kept = set(), set()
+    for field in wanted:
+        name = field.name if field.name in known else field.old_name
+        if name not in known:
+            update.add_column(field.name, field.type)
+            added.add(field.name)
+            continue
+        kept.add(name)
+        update.update_column(name, field_type=field.type, required=known[name].required and field.required)
+        if name != field.name:
+            update.rename_column(name, field.name)
+    for name in known.keys() - kept:
+        update.delete_column(name)
+    return added

@@ -42,7 +42,7 @@ def test_a_renamed_column_keeps_its_id_and_its_values(stages, publisher, reader,
 
 
 @pytest.mark.parametrize("name", ["sale", "sale_history"])
-def test_a_column_that_may_now_be_null_and_one_with_more_digits_are_the_same_columns(config, stages, publisher, reader, name):
+def test_a_column_that_may_now_be_null_is_the_same_column(stages, publisher, reader, name):
     publish_some(stages, publisher)
     redeclare(stages, "country", Column("country", "string", True))
     publisher.publish("sale")
@@ -50,10 +50,22 @@ def test_a_column_that_may_now_be_null_and_one_with_more_digits_are_the_same_col
     assert (field.field_id, field.required) == (7, False)
 
 
+@pytest.mark.parametrize("name", ["sale", "sale_history"])
+def test_a_column_that_was_hidden_comes_back_with_its_values(stages, publisher, reader, name):
+    publish_some(stages, publisher, note="kept")
+    before = stages.catalog.tables()["sale"].contract
+    redeclare(stages, "note", Column("other", "string", True))
+    publisher.publish("sale")
+    assert "note" not in reader.table(name).schema().column_names
+    redeclare(stages, "other", before.column("note"))
+    publisher.publish("sale")
+    assert [row["note"] for row in reader.rows(name)] == ["kept"]
+
+
 def test_what_iceberg_cannot_change_is_refused_with_a_mend(stages, publisher, reader):
     publish_some(stages, publisher)
     redeclare(stages, "line", Column("line", "string"))
-    with pytest.raises(ContractError, match=r"iceberg table sale.*line.*long -> string|iceberg table sale") as error:
+    with pytest.raises(ContractError, match=r"^iceberg table sale: .*line.*long.*string") as error:
         publisher.publish("sale")
     assert "another name" in error.value.hint
     assert reader.rows("sale")[0]["sold_at"].astimezone(UTC) == datetime(2026, 1, 1, 23, 59, 59, 999999, tzinfo=UTC)
