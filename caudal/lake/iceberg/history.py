@@ -10,7 +10,9 @@ from pyiceberg.io.pyarrow import (
     parquet_path_to_id_mapping,
 )
 from pyiceberg.manifest import DataFile, DataFileContent, FileFormat
+from pyiceberg.partitioning import partition_record_value
 from pyiceberg.table.metadata import TableMetadata
+from pyiceberg.typedef import Record
 
 from caudal.lake.files import Files
 from caudal.lake.iceberg.mark import Change, Publication
@@ -57,12 +59,28 @@ def _describe(io: FileIO, metadata: TableMetadata, location: str) -> DataFile:
     ids |= {name: field.field_id for field in mapping or () for name in field.names if field.field_id is not None}
     file = io.new_input(location)
     with file.open() as stream:
-        found = pq.read_metadata(stream)
+        parquet = pq.ParquetFile(stream)
+        partition = _partition(parquet, metadata, ids)
     statistics = data_file_statistics_from_parquet_metadata(
-        parquet_metadata=found, stats_columns=compute_statistics_plan(schema, metadata.properties), parquet_column_mapping=ids,
+        parquet_metadata=parquet.metadata, stats_columns=compute_statistics_plan(schema, metadata.properties),
+        parquet_column_mapping=ids,
     )
     return DataFile.from_args(
         content=DataFileContent.DATA, file_path=location, file_format=FileFormat.PARQUET,
-        partition=statistics.partition(metadata.spec(), schema), file_size_in_bytes=len(file), sort_order_id=None,
+        partition=partition, file_size_in_bytes=len(file), sort_order_id=None,
         spec_id=metadata.default_spec_id, equality_ids=None, key_metadata=None, **statistics.to_serialized_dict(),
     )
+
+
+def _partition(parquet: pq.ParquetFile, metadata: TableMetadata, ids: dict[str, int]) -> Record:
+    """The partition of a file, from its first row: Parquet keeps no bounds of a long value, and all rows share it."""
+    spec, schema = metadata.spec(), metadata.schema()
+    if not spec.fields:
+        return Record()
+    names = {id: name for name, id in ids.items() if name in parquet.schema_arrow.names}
+    columns = [names[field.source_id] for field in spec.fields]
+    row = next(parquet.iter_batches(1, columns=sorted(set(columns)))).to_pylist()[0]
+    return Record(*(
+        field.transform.transform(schema.find_type(field.source_id))(partition_record_value(field, row[name], schema))
+        for field, name in zip(spec.fields, columns, strict=True)
+    ))

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 from iceberg_shop import Reader, deliver, make_pipeline, rows, sale
+from pyiceberg.expressions import EqualTo
 
 from caudal.errors import BackendError, Conflict, MissingExtra, NotFound, UsageError
 from caudal.lake.iceberg import open_publisher
@@ -37,6 +38,28 @@ def test_every_value_is_exact(stages, publisher, reader):
     assert ann == {**exact, "tags": '[{"a":1.5}]', "sold_at": ann["sold_at"]}
     assert ann["sold_at"].astimezone(UTC) == datetime(2026, 1, 1, 23, 59, 59, 999999, tzinfo=UTC)
     assert (bob["line"], bob["amount"], bob["note"], bob["raw"], bob["tags"], bob["country"]) == (-(2**63), None, None, b"", None, "")
+
+
+@pytest.mark.parametrize("country", ["", "x" * 40, "é" * 300, "long " * 2000, "a/b=c%2F\x00", "_", "null"])
+def test_any_text_is_a_partitions_value(stages, publisher, reader, country):
+    stages.store.put_batch("sale", [sale(country=country), sale(line=2, country="de")])
+    publish(stages, publisher)
+    for name in ("sale", "sale_history"):
+        tasks = reader.table(name).scan(row_filter=EqualTo("country", country)).plan_files()
+        assert [task.file.partition[1] for task in tasks] == [country]
+        assert reader.table(name).scan(row_filter=EqualTo("country", country)).to_arrow()["line"].to_pylist() == [1]
+    stages.store.put("sale", sale(country=country, note="new"))
+    assert publish(stages, publisher)["sale"].removed == 1
+
+
+@pytest.mark.parametrize("at", [datetime(1, 1, 1, tzinfo=UTC), datetime(1969, 12, 31, 23, 59, 59, 999999, tzinfo=UTC),
+                                datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC)])
+def test_any_time_is_found_by_its_hidden_partition(stages, publisher, reader, at):
+    stages.store.put_batch("sale", [sale(sold_at=at), sale(line=2)])
+    publish(stages, publisher)
+    for name in ("sale", "sale_history"):
+        found = reader.table(name).scan(row_filter=EqualTo("sold_at", at.isoformat())).to_arrow()
+        assert found["line"].to_pylist() == [1]
 
 
 def test_the_schema_says_what_the_contract_says(stages, publisher, reader):
