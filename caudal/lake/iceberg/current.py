@@ -68,7 +68,9 @@ class Current:
         if touched:
             base = _read(metadata.schema(), touched, [column.name for column in contract.columns])
             rows += f" UNION ALL SELECT {_names(contract)} FROM {base} ANTI JOIN changed USING ({_key(contract)})"
-        return Change(self._write(publication, rows), touched)
+        change = Change(self._write(publication, rows), touched)
+        self._db.execute("DROP TABLE changed; DROP TABLE latest")  # they may be large
+        return change
 
     def close(self) -> None:
         """Release memory and files."""
