@@ -233,7 +233,7 @@ def _changed_files(db: apsw.Connection, id: int, since: int) -> Iterator[Changed
     """First the files that went, by the index of these, then back from the last that came."""
     columns, span = "path, partition, row_count, bytes, checksum, added, removed, kind", (id * SPAN, (id + 1) * SPAN)
     yield from (_as_changed(row) for row in db.execute(
-        f"SELECT {columns} FROM data_file WHERE removed > ? AND added <= ? AND +id > ? AND +id < ? ORDER BY id",
+        f"SELECT {columns} FROM data_file WHERE removed > ? AND added <= ? AND kind = 'data' AND +id > ? AND +id < ? ORDER BY id",
         (since, since, *span),
     ))
     came = []

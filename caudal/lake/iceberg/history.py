@@ -35,7 +35,8 @@ class History:
         if not gone <= live.keys():  # another engine rewrote them
             return self._difference(publication)
         came = [one.file for one in changed if one.added > publication.mark.version and one.removed is None]
-        return Change(self._described(publication, came), [live[location] for location in gone])
+        change = Change(self._described(publication, came), [live[location] for location in gone])
+        return change if _adds_up(publication, change) else self._difference(publication)
 
     def _difference(self, publication: Publication) -> Change:
         """Whatever the Iceberg table has, against all that the lake's has."""
@@ -50,6 +51,15 @@ class History:
 
     def _location(self, file: LakeFile) -> str:
         return f"file://{self._files.location(file.path)}"
+
+
+def _adds_up(publication: Publication, change: Change) -> bool:
+    """Whether the Iceberg table will have as many rows as the lake's: other engines write to it, and the lake forgets."""
+    snapshot = publication.table.current_snapshot()
+    summary = snapshot.summary.additional_properties if snapshot is not None and snapshot.summary is not None else {}
+    had = int(summary.get("total-records", 0))
+    has = had + sum(file.record_count for file in change.added) - sum(file.record_count for file in change.removed)
+    return has == sum(file.rows for file in publication.snapshot.files)
 
 
 def _describe(io: FileIO, metadata: TableMetadata, location: str) -> DataFile:

@@ -29,7 +29,7 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from caudal.contract import SYSTEM, Contract
+from caudal.contract import Contract
 from caudal.errors import ContractError
 
 _TYPES: dict[str, IcebergType] = {
@@ -51,22 +51,23 @@ class _Field(NamedTuple):
     name: str
     type: IcebergType
     required: bool
-    old_name: str = ""
+    old_names: tuple[str, ...] = ()
 
 
 def _fields(contract: Contract, history: bool) -> list[_Field]:
-    """The declared columns, and those of `SYSTEM` if it shows every change.
+    """The declared columns, and those of caudal if it shows every change.
 
     In a history every declared column may be NULL: of a deleted item only the key may be known. Nested values are JSON
     text.
     """
     fields = [
         _Field(column.name, DecimalType(column.precision, column.scale) if column.kind == "decimal" else _TYPES[column.kind],
-               not column.nullable and not history, column.old_name)
+               not column.nullable and not history, (column.old_name,) if column.old_name else ())
         for column in contract.columns
     ]
     if history:
-        fields += [_Field(field.name, _SYSTEM[str(field.type)], not field.nullable) for field in SYSTEM]
+        system = list(contract.row_schema)[len(contract.columns):]
+        fields += [_Field(field.name, _SYSTEM[str(field.type)], not field.nullable) for field in system]
     return fields
 
 
@@ -121,8 +122,8 @@ def _change(update: UpdateSchema, schema: Schema, wanted: list[_Field]) -> set[s
     known = {field.name: field for field in schema.fields}
     added, kept = set(), set()
     for field in wanted:
-        name = field.name if field.name in known else field.old_name
-        if name not in known:
+        name = next((name for name in (field.name, *field.old_names) if name in known), None)
+        if name is None:
             update.add_column(field.name, field.type)
             added.add(field.name)
             continue

@@ -110,6 +110,17 @@ def test_a_version_that_was_expired_is_made_up_for(stages, publisher, reader):
     assert len(reader.rows("sale")) == 3
 
 
+def test_rows_that_another_engine_took_from_a_history_or_added_to_it_are_put_right(stages, publisher, reader):
+    stages.store.put_batch("sale", [sale(line=n) for n in range(3)])
+    publish(stages, publisher)
+    reader.table("sale_history").append(reader.table("sale_history").scan().to_arrow())
+    stages.store.put("sale", sale(line=3))
+    publish(stages, publisher)
+    reader.table("sale_history").delete("line = 3")
+    stages.store.put("sale", sale(line=4))
+    publish(stages, publisher)
+
+
 def test_a_killed_publishers_files_are_swept_when_they_are_old(stages, publisher, reader):
     stages.store.put("sale", sale())
     publish(stages, publisher)
