@@ -23,10 +23,13 @@ from caudal.lake.query.sqltypes import duckdb_type
 from caudal.lake.query.views import current
 from caudal.records import DataFile as LakeFile
 
-SMALL_BYTES = 8 << 20
-"""A smaller file is written anew with the rows that its partition gains: at most one stays."""
+SMALL_BYTES, SMALL_ROWS = 8 << 20, 100_000
+"""A file below both is written anew with the rows that its partition gains: at most one stays."""
 
-CHUNK_BYTES = 256 << 20
+MEMORY_MB = 1024
+"""Memory that DuckDB may use for a publication; past that it goes on on disk."""
+
+CHUNK_BYTES = 128 << 20
 """Rows held in memory as Arrow, and the size of a file before compression."""
 
 _BATCH_ROWS = 1 << 16
@@ -45,7 +48,7 @@ class Current:
         self._folder = Path(tempfile.mkdtemp(prefix="caudal-iceberg-"))
         self._sources = Sources(files, self._folder)
         self._db = duckdb.connect(":memory:", config={
-            "memory_limit": f"{settings.memory_mb}MB", "temp_directory": str(self._folder / "spill"),
+            "memory_limit": f"{min(settings.memory_mb, MEMORY_MB)}MB", "temp_directory": str(self._folder / "spill"),
             "autoinstall_known_extensions": False, "autoload_known_extensions": False, "python_enable_replacements": False,
             **({"threads": settings.threads} if settings.threads else {}),
         })
@@ -116,8 +119,7 @@ class Current:
         chosen = {int(index) for (index,) in found}
         gaining = self._gaining(contract)
         chosen |= {
-            index for index, file in enumerate(live)
-            if file.file_size_in_bytes < SMALL_BYTES and _partition_text(metadata, file) in gaining
+            index for index, file in enumerate(live) if _is_small(file) and _partition_text(metadata, file) in gaining
         }
         return [live[index] for index in sorted(chosen)]
 
@@ -136,6 +138,10 @@ class Current:
             file for chunk in _chunks(reader, contract.schema)
             for file in _dataframe_to_data_files(publication.tx.table_metadata, chunk, publication.table.io)
         ]
+
+
+def _is_small(file: DataFile) -> bool:
+    return file.file_size_in_bytes < SMALL_BYTES and file.record_count < SMALL_ROWS
 
 
 def _chunks(reader: pa.RecordBatchReader, schema: pa.Schema) -> Iterator[pa.Table]:
