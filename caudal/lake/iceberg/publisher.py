@@ -136,7 +136,8 @@ class IcebergPublisher(Publisher):
             changed = self._catalog.changed_files(snapshot.table.name, mark.version)
         except NotFound:  # expired: nobody published for long
             return None, []
-        return mark, [one for one in changed if one.added <= snapshot.version]
+        return mark, [one for one in (_as_of(one, snapshot.version) for one in changed)
+                      if mark.version < one.added <= snapshot.version or one.removed is not None]
 
     def _open(self, name: str, contract: Contract, is_history: bool) -> Table:
         """The Iceberg table, created if it is missing."""
@@ -154,6 +155,11 @@ class IcebergPublisher(Publisher):
 
     def _folder(self, name: str) -> str:
         return f"{self._root}/{self._database}/{name}"
+
+
+def _as_of(changed: ChangedFile, version: int) -> ChangedFile:
+    """What was known at a version: a file that went later was there."""
+    return changed._replace(removed=None) if changed.removed is not None and changed.removed > version else changed
 
 
 @contextmanager

@@ -3,14 +3,17 @@
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Annotated
 
 import apsw
 import msgspec
 import pytest
-from iceberg_shop import sale
+from iceberg_shop import Reader, sale
 
+from caudal import Delivery, Digits, Pipeline
 from caudal.contract import Column
 from caudal.errors import ContractError
+from caudal.lake.iceberg import open_publisher
 
 
 def publish_some(stages, publisher, **more):
@@ -48,6 +51,40 @@ def test_a_column_that_may_now_be_null_is_the_same_column(stages, publisher, rea
     publisher.publish("sale")
     field = reader.table(name).schema().find_field("country")
     assert (field.field_id, field.required) == (7, False)
+
+
+def price_pipeline(digits):
+    shop = Pipeline("shop")
+
+    @shop.table(key=("id",), deliveries=[Delivery("iceberg")])
+    class Price:
+        id: str
+        amount: Annotated[Decimal, Digits(digits, 2)]
+
+    return shop
+
+
+def test_a_column_with_more_digits_reads_earlier_files_exactly(config):
+    """Of the lake's own, in the history, and of the table's, in the current state; and written anew as a whole."""
+    for digits, id, amount in ((9, "a", "1234567.89"), (12, "b", "1234567890.12"), (38, "c", "123456789012345678901234567890123456.78")):
+        if digits > 9:
+            with apsw.Connection(f"{config.folder}/catalog.db") as db:
+                db.execute("UPDATE lake_table SET definition = json_set(definition, '$.contract.columns[1].precision', ?)", (digits,))
+        with price_pipeline(digits).open(config) as stages:
+            stages.store.put("price", {"id": id, "amount": Decimal(amount)})
+            writer = stages.writer("price")
+            writer.flush()
+            writer.close()
+            publisher = open_publisher(config, "shop", stages.catalog, stages.files)
+            publisher.publish("price")
+            publisher.close()
+    reader = Reader(config)
+    for name in ("price", "price_history"):
+        assert {row["id"]: str(row["amount"]) for row in reader.rows(name)} == {
+            "a": "1234567.89", "b": "1234567890.12", "c": "123456789012345678901234567890123456.78",
+        }
+        assert str(reader.table(name).schema().find_field("amount").field_type) == "decimal(38, 2)"
+    reader.catalog.close()
 
 
 @pytest.mark.parametrize("name", ["sale", "sale_history"])

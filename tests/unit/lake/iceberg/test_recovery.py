@@ -15,6 +15,7 @@ from caudal.config import Config, IcebergConfig
 from caudal.ingest.writer.objects import put_rows
 from caudal.lake.catalog import Replay
 from caudal.lake.iceberg import open_publisher
+from caudal.lake.iceberg.publisher import IcebergPublisher
 
 
 def history(stages):
@@ -85,6 +86,37 @@ def test_merged_files_take_the_place_of_theirs(stages, publisher, reader, publis
     assert found["sale"].added == found["sale"].removed == 1
     for name in ("sale", "sale_history"):
         assert reader.rows(name) == rows(stages, name)
+
+
+def test_a_merge_between_looking_and_publishing_is_not_seen_yet(stages, publisher, reader):
+    stages.store.put("sale", sale())
+    publish(stages, publisher)
+    stages.store.put("sale", sale(line=2))
+    deliver(stages)
+    before, expected = stages.catalog.snapshot("sale"), rows(stages, "sale_history")
+    merge(stages)
+    stages.store.put("sale", sale(line=3))
+    deliver(stages)
+    catalog = stages.catalog
+    late = IcebergPublisher.open(stages.config, "shop", Older(catalog, before), stages.files)
+    found = {one.table: one for one in late.publish("sale")}
+    late.close()
+    assert found["sale_history"].version == before.version and reader.rows("sale_history") == expected
+    assert (found["sale_history"].added, found["sale_history"].removed) == (1, 0)
+    publish(stages, publisher)
+
+
+class Older:
+    """A catalog as a publisher sees it that is slow: its snapshot is of a moment ago, all else of now."""
+
+    def __init__(self, catalog, snapshot):
+        self.catalog, self.before = catalog, snapshot
+
+    def snapshot(self, table):
+        return self.before
+
+    def changed_files(self, table, since):
+        return self.catalog.changed_files(table, since)
 
 
 def test_files_merged_and_deleted_before_they_were_published_are_not_missed(stages, publisher, reader):
