@@ -70,3 +70,19 @@ class Reader:
 def rows(stages, name):
     """What caudal's own SQL shows, in the same order."""
     return sorted(stages.query.execute(f"SELECT * FROM {name}").to_pylist(), key=repr)
+
+
+SHOWN = ("sale", "sale_history", "click")
+
+
+def publish(stages, publisher):
+    """Deliver, publish, and compare every Iceberg table with caudal's SQL."""
+    deliver(stages)
+    found = publisher.publish("sale") + publisher.publish("click")
+    reader = Reader(stages.config)
+    try:
+        for name in SHOWN:
+            assert reader.rows(name) == rows(stages, name)
+    finally:
+        reader.catalog.close()
+    return {one.table: one for one in found}

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Annotated
 
 import pytest
-from engines import plainly
+from iceberg_engines import plainly
 
 from caudal import Delivery, Digits, Pipeline, day, identity
 from caudal.config import Config
 from caudal.lake.iceberg import open_publisher
 
-SCRIPT = Path(__file__).with_name("engines.py")
+SCRIPT = Path(__file__).with_name("iceberg_engines.py")
 PYTHONS = {"sail": sys.executable, "duckdb": os.environ.get("DUCKDB_ICEBERG_PYTHON", sys.executable)}
 """DuckDB's extension is on PyPI for DuckDB 1.5, and this environment has 2: name a Python that has both."""
 

@@ -7,26 +7,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from iceberg_shop import Reader, deliver, make_pipeline, rows, sale
+from iceberg_shop import deliver, make_pipeline, publish, sale
 from pyiceberg.expressions import EqualTo
 
 from caudal.errors import BackendError, Conflict, MissingExtra, NotFound, UsageError
 from caudal.lake.iceberg import open_publisher
-
-SHOWN = ("sale", "sale_history", "click")
-
-
-def publish(stages, publisher):
-    """Deliver, publish, and compare every Iceberg table with caudal's SQL."""
-    deliver(stages)
-    found = publisher.publish("sale") + publisher.publish("click")
-    reader = Reader(stages.config)
-    try:
-        for name in SHOWN:
-            assert reader.rows(name) == rows(stages, name)
-    finally:
-        reader.catalog.close()
-    return {one.table: one for one in found}
 
 
 def test_every_value_is_exact(stages, publisher, reader):

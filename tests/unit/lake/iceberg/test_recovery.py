@@ -8,8 +8,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from iceberg_shop import deliver, make_pipeline, rows, sale
-from test_publish import publish
+from iceberg_shop import deliver, make_pipeline, publish, rows, sale
 
 from caudal.config import Config, IcebergConfig
 from caudal.ingest.writer.objects import put_rows

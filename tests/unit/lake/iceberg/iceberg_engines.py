@@ -1,4 +1,4 @@
-"""Reads an Iceberg table with one engine and prints its rows as JSON: `python engines.py sail|duckdb LOCATION`.
+"""Reads an Iceberg table with one engine and prints its rows as JSON: `python iceberg_engines.py sail|duckdb LOCATION`.
 
 A process of its own: an engine brings threads, settings and warnings that are its affair.
 """
