@@ -1,4 +1,4 @@
-"""Lake tables published as Iceberg tables, for whichever engine reads these: Spark, Trino, DuckDB, Athena, PyIceberg."""
+"""Lake tables published as Iceberg tables, for engines other than caudal's own."""
 
 from caudal.config import Config
 from caudal.errors import MissingExtra
