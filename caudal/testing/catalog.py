@@ -15,6 +15,7 @@ from caudal.errors import CaudalError, Conflict, ContractError, Fenced, NotFound
 from caudal.lake.catalog import Catalog, LakeTable, Replay, SupportsFlush, open_catalog
 from caudal.records import Commit, DataFile, Positions
 from caudal.testing.catalog_machine import compare_with_memory
+from caudal.testing.catalog_upkeep import CatalogUpkeep
 from caudal.testing.processes import run_and_kill, run_together
 
 COLUMNS = (
@@ -80,7 +81,7 @@ def a_commit(epoch: int, since: Positions, until: Positions, files: int = 1, qua
     )
 
 
-class CatalogSuite:
+class CatalogSuite(CatalogUpkeep):
     """Subclass as `TestXCatalog`, say where a fresh one is, and every promise is checked."""
 
     scheme: str

@@ -38,6 +38,7 @@ def compare_with_memory(
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
+            self.made = 0
             self.real: Catalog = open_catalog(fresh_url(), "shop")
             self.model = MemoryCatalog()
             self.both(lambda catalog: [catalog.declare(replace(table, name=name)) for name in NAMES])
@@ -83,10 +84,36 @@ def compare_with_memory(
         def replay(self, name: str, replays: list[Replay]) -> None:
             self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1))
 
+        @rule(name=_tables, first=st.integers(0, 3), files=st.integers(0, 3), more=st.integers(0, 1))
+        def rewrite(self, name: str, first: int, files: int, more: int) -> None:
+            there = self.model.snapshot("orders" if name == "missing" else name).files[first : first + files]
+            new = [replace(a_file(f"m{self.fresh()}"), rows=sum(file.rows for file in there) + more)]
+            self.both(lambda catalog: catalog.rewrite(name, [file.path for file in there] or ["no"], new))
+
+        @rule(name=_tables, version=st.integers(0, 6), files=st.integers(0, 2))
+        def keep_base(self, name: str, version: int, files: int) -> None:
+            made = [a_file(f"b{self.fresh()}") for _ in range(files)]
+            self.both(lambda catalog: catalog.keep_base(name, version, made))
+
+        @rule(name=_tables, keep=st.integers(0, 4), recent=st.booleans(), pretend=st.booleans())
+        def expire(self, name: str, keep: int, recent: bool, pretend: bool) -> None:
+            before = 0 if recent else 1 << 60
+            self.both(lambda catalog: catalog.expire(name, keep, before, pretend))
+
+        @rule(name=_tables, path=st.sampled_from(["tables/r1.parquet", "tables/m1.parquet", "tables/0.1-1.1-0.parquet"]))
+        def disown(self, name: str, path: str) -> None:
+            self.both(lambda catalog: catalog.disown(name, [path]))
+
+        def fresh(self) -> int:
+            self.made += 1
+            return self.made
+
         @invariant()
         def they_hold_the_same(self) -> None:
             self.both(lambda catalog: catalog.tables())
             self.both(lambda catalog: [(catalog.replayed(name), catalog.quarantine(name)) for name in NAMES])
+            self.both(lambda catalog: [(catalog.totals(name), catalog.named(name)) for name in NAMES])
+            self.both(lambda catalog: [(catalog.versions(name)[:2], catalog.version_at(name, 1 << 60)) for name in NAMES])
             self.both(lambda catalog: [[info._replace(time=0) for info in catalog.commits(name)] for name in NAMES])
             for name in NAMES:
                 for version in (None, *range(-1, len(self.model.commits(name)) + 2)):

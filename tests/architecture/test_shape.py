@@ -35,7 +35,7 @@ PLACES = {
         "caudal/sqlite.py",
         "caudal/ingest/store/sqlite.py",
         "caudal/ingest/stream/",
-        "caudal/lake/catalog/sqlite.py",
+        "caudal/lake/catalog/sqlite",
         "caudal/learn/registry.py",
     ],
     "pytest": ["caudal/testing/"],

@@ -1,11 +1,12 @@
 """What every catalog promises. `caudal.testing.CatalogSuite` checks each promise."""
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from caudal.contract import Column, Contract
 from caudal.errors import Conflict, ContractError, Fenced
+from caudal.lake.catalog.upkeep import Base, Upkeep
 from caudal.records import Commit, DataFile, Positions
 
 
@@ -37,6 +38,8 @@ class Snapshot:
     files: tuple[DataFile, ...]
     newest: int | None
     """Event time of its newest row, microseconds since 1970, UTC."""
+    base: Base | None = None
+    """The state that its keys had at an earlier version, if that is kept."""
 
 
 class Lease(NamedTuple):
@@ -70,7 +73,7 @@ class Replay(NamedTuple):
     outcome: Literal["delivered", "dropped"]
 
 
-class Catalog(ABC):
+class Catalog(Upkeep):
     """The tables of one database.
 
     Data files, quarantined records and the positions that they reach become visible in one step, and these positions
@@ -115,11 +118,14 @@ class Catalog(ABC):
 
     @abstractmethod
     def snapshot(self, table: str, version: int | None = None) -> Snapshot:
-        """The table now, or as of a version. Raises NotFound."""
+        """The table now, or as of a version. Raises NotFound, saying which versions there are.
+
+        Of a table without commits there is version 0, which is empty.
+        """
 
     @abstractmethod
-    def commits(self, table: str) -> list[CommitInfo]:
-        """What each commit did, oldest first."""
+    def commits(self, table: str, since: int = 0) -> list[CommitInfo]:
+        """What each commit did, oldest first: of those that can be read, and not before `since`, microseconds since 1970."""
 
     @abstractmethod
     def quarantine(self, table: str) -> list[DataFile]:
