@@ -19,6 +19,7 @@ from caudal.lake.query import Query
 from caudal.testing.query_answers import ANSWERS, ONE
 from caudal.testing.query_formats import QueryFormats
 from caudal.testing.query_lake import EVERY_KIND, ORDER, VIEW, Lake
+from caudal.testing.query_versions import QueryVersions
 
 FORBIDDEN = [
     "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM \"read_csv\"('/etc/passwd')", "SELECT * FROM '/etc/passwd'",
@@ -42,7 +43,7 @@ FORBIDDEN = [
 """What no query may be."""
 
 
-class QuerySuite(QueryFormats):
+class QuerySuite(QueryFormats, QueryVersions):
     """Subclass as `TestXQuery`, return a fresh engine, and every promise is checked."""
 
     scheme: str

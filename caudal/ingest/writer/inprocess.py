@@ -10,14 +10,15 @@ from caudal.config import Config
 from caudal.contract import Contract, Delivery, UserFunction
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
-from caudal.ingest.writer.layout import new_name, quarantine_folder
-from caudal.ingest.writer.objects import newest, put_object, put_rows
+from caudal.ingest.writer.layout import quarantine_folder
+from caudal.ingest.writer.objects import newest, put_rows
 from caudal.ingest.writer.port import Writer
 from caudal.ingest.writer.quarantine import to_table
 from caudal.lake.catalog import Catalog, LakeTable, SupportsFlush
 from caudal.lake.catalog.owner import new_owner
 from caudal.lake.files import Files
 from caudal.lake.formats import encode
+from caudal.lake.objects import new_name, put_object
 from caudal.records import Commit, Outcome, Positions, Records
 
 POLL_SECONDS = 0.05

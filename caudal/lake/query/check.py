@@ -139,7 +139,7 @@ def _check_table(statement: Statement, table: Any) -> None:
         name = _function_name(table.this)
         raise QueryError(f"{name}(...) is not a table", hint="FROM takes tables, subqueries and UNNEST(...)",
                          **statement.find(name))
-    extra = {key for key, value in table.args.items() if value} - {"this", "db", "catalog", "alias", "joins", "sample"}
+    extra = {key for key, value in table.args.items() if value} - {"this", "db", "catalog", "alias", "joins", "sample", "version"}
     if extra:
         raise QueryError(f"{table.name}: {', '.join(sorted(extra))} may not follow a table", hint="use a plain table name",
                          **statement.place(table))

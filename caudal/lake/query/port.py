@@ -1,8 +1,8 @@
 """What every query engine promises. `caudal.testing.QuerySuite` checks each promise."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Protocol, Self
+from collections.abc import Iterator, Mapping
+from typing import Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -50,3 +50,14 @@ class Query(ABC):
     @abstractmethod
     def close(self) -> None:
         """Release what was opened."""
+
+
+@runtime_checkable
+class SupportsStates(Protocol):
+    """An engine that can tell the latest row of every key: what the base of a table's current state is made of."""
+
+    def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
+        """The latest row of each key that is there, or of each that is deleted, with the system columns, sorted by key.
+
+        In batches, so that no more is held than the engine may use.
+        """

@@ -6,6 +6,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caudal.errors import BackendError
-from caudal.lake.catalog import Snapshot
+from caudal.lake.catalog import DELETED, Snapshot
 from caudal.lake.files import Files
 from caudal.lake.query.sqltypes import duckdb_type
 from caudal.records import DataFile
 
 ROW = "_row"
 """Column that numbers the rows of one reading, where that is cheap: contracts have no such name."""
+
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
 _LONGEST_LINE = 32 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -47,6 +50,7 @@ class Sources:
         self._files = files
         self._folder = folder
         self._shapes: dict[str, _Shape] = {}
+        self._lowest: dict[str, int] = {}
         self._copies: dict[str, str] = {}
         self._lock = threading.Lock()
 
@@ -63,6 +67,21 @@ class Sources:
             parts.append(read(schema, shape, paths, base))
             base += len(paths)
         return " UNION ALL ".join(parts) or _nothing(schema)
+
+    def base(self, snapshot: Snapshot, gone: bool) -> str:
+        """SQL of the rows of a snapshot's base, always Parquet: of the keys that are there, or of those that are gone."""
+        assert snapshot.base is not None
+        files = tuple(file for file in snapshot.base.files if (file.partition == DELETED) is gone)
+        return self.rows(replace(snapshot, table=replace(snapshot.table, format="parquet"), files=files))
+
+    def lowest(self, snapshot: Snapshot) -> int:
+        """A position that no row of the snapshot's files is below; of CSV it is not known which."""
+        return min((self._lowest_of(snapshot.table.format, file.path) for file in snapshot.files if file.rows), default=_HIGHEST)
+
+    def _lowest_of(self, format: str, path: str) -> int:
+        if path not in self._lowest:
+            self._lowest[path] = _lowest_position(self._location(path)) if format == "parquet" else _LOWEST
+        return self._lowest[path]
 
     def _shape(self, snapshot: Snapshot, file: DataFile) -> _Shape:
         shape = self._shapes.get(file.path)
@@ -105,6 +124,14 @@ def _parquet_shape(location: str) -> _Shape:
     with _explained(location):
         schema = pq.read_schema(location)
         return _Shape(tuple(schema.names), tuple(map(str, schema.types)), "")
+
+
+def _lowest_position(location: str) -> int:
+    with _explained(location):
+        found = pq.read_metadata(location)
+        column = found.schema.names.index("_position")
+        groups = [found.row_group(n).column(column).statistics for n in range(found.num_row_groups)]
+    return min((group.min if group is not None and group.has_min_max else _LOWEST for group in groups), default=_LOWEST)
 
 
 def _csv_shape(location: str) -> _Shape:
