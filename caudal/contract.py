@@ -207,6 +207,11 @@ class Contract:
         raise KeyError(name)
 
     @property
+    def ttl(self) -> str:
+        """The column that says when an item expires; "" if none does."""
+        return next((c.name for c in self.columns if c.ttl), "")
+
+    @property
     def personal(self) -> frozenset[str]:
         return frozenset(c.name for c in self.columns if c.personal)
 
