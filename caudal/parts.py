@@ -11,37 +11,37 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from caudal.errors import CaudalError, Unavailable
-from caudal.ingest.stream import SupportsRetention
+from caudal.errors import BackendError, CaudalError, Unavailable
 from caudal.learn.recommender import Recommender, table_of
 from caudal.loader import load_pipeline
+from caudal.maintain import maintain
 from caudal.pipeline import Stages
 from caudal.supervisor import write_error
 
 BACKOFF_SECONDS = (0.1, 10.0)
 """Least and longest wait after an error; doubled each time it comes again."""
 
-TRIM_SECONDS = 60.0
+LOOK_SECONDS = 1.0
+"""How often it is looked whether every delivery's thread lives."""
+
+ORPHAN_SECONDS = 3600.0
+"""How often `caudal up` lists all objects to find those that no version names."""
 
 YOUNG_SECONDS = 10.0
 """How often the trainer looks whether a table has outgrown its model."""
 
 
 def run_writer(stages: Stages, stop: threading.Event) -> None:
-    """Deliver every table, a thread a delivery, until stopped; trim the stream now and then."""
+    """Deliver every table, a thread a delivery, until stopped."""
     names = [name for table in stages.pipeline.tables.values() for name in table.lake]
     threads = [threading.Thread(target=_deliver, args=(stages, name, stop), name=name, daemon=True) for name in names]
     for stage in ("stream", "files", "catalog"):
         getattr(stages, stage)  # opened here, once, for all threads
     for thread in threads:
         thread.start()
-    trimmed = time.monotonic()
-    while not stop.wait(1.0):
+    while not stop.wait(LOOK_SECONDS):
         if not all(thread.is_alive() for thread in threads):
             raise SystemExit("a delivery's thread died")
-        if time.monotonic() - trimmed >= TRIM_SECONDS:
-            trim(stages)
-            trimmed = time.monotonic()
     for thread in threads:
         thread.join()
 
@@ -55,15 +55,18 @@ def _deliver(stages: Stages, name: str, stop: threading.Event) -> None:
             writer.close()
 
 
-def trim(stages: Stages) -> None:
-    """Drop records that every delivery has and that are older than the retention."""
-    if not isinstance(stages.stream, SupportsRetention):
+def run_maintainer(stages: Stages, stop: threading.Event) -> None:
+    """Look after the data at the configured interval, for orphans once an hour, until stopped."""
+    every, orphans_at = stages.config.maintain.every_seconds, 0.0
+    if not every:
+        stop.wait()
         return
-    older = int((time.time() - stages.config.stream.retention_hours * 3600) * 1e6)
-    for table in stages.pipeline.tables.values():
-        reached = [stages.catalog.snapshot(name).positions for name in table.lake]
-        before = {shard: min(p.get(shard, 0) for p in reached) for shard in stages.stream.ends(table.name)}
-        stages.stream.trim(table.name, before, older)
+    while not stop.wait(every):
+        with_orphans = time.monotonic() >= orphans_at
+        if with_orphans:
+            orphans_at = time.monotonic() + ORPHAN_SECONDS
+        done = maintain(stages, by_hand=False, orphans=with_orphans)
+        write_error(stages.config, "maintainer", BackendError(done.problems[0]) if done.problems else None)
 
 
 def run_trainer(stages: Stages, stop: threading.Event) -> None:
@@ -117,7 +120,7 @@ def run_endpoint(stages: Stages, stop: threading.Event) -> None:
 
 
 PARTS: dict[str, Callable[[Stages, threading.Event], None]] = {
-    "writer": run_writer, "endpoint": run_endpoint, "trainer": run_trainer,
+    "writer": run_writer, "endpoint": run_endpoint, "trainer": run_trainer, "maintainer": run_maintainer,
 }
 
 

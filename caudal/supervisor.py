@@ -13,7 +13,7 @@ import msgspec
 
 from caudal.config import Config
 
-PARTS = ("writer", "endpoint", "trainer")
+PARTS = ("writer", "endpoint", "trainer", "maintainer")
 
 RESTART_SECONDS = (0.2, 10.0)
 """Least and longest wait before a part that died is started again."""

@@ -15,6 +15,7 @@ from caudal.cli import (
     get,
     import_,
     init,
+    maintain,
     models,
     promote,
     put,
@@ -41,6 +42,7 @@ PANELS = {
     "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
+        "maintain": maintain.maintain,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,

@@ -323,7 +323,7 @@ def test_up_serves_brings_a_killed_writer_back_and_leaves_nothing_behind(shell):
         assert shell.json("flush", "view")[0]["table"] == "view"
         assert shell.json("query", "SELECT count(*) AS n FROM view WHERE product_id = 'oats' AND customer_id = 'ann'") == [{"n": 1}]
         running = parts(shell.folder)
-        assert set(running) == {"writer", "endpoint", "trainer"}
+        assert set(running) == {"writer", "endpoint", "trainer", "maintainer"}
     finally:
         process.terminate()
         printed, errors = process.communicate(timeout=30)

@@ -23,7 +23,7 @@ def test_without_a_file_everything_has_a_default(tmp_path):
 
 
 def test_sections_are_in_path_order():
-    assert SECTIONS == ("store", "stream", "transform", "writer", "files", "catalog", "query", "trainer", "endpoint")
+    assert SECTIONS == ("store", "stream", "transform", "writer", "files", "catalog", "query", "trainer", "endpoint", "maintain")
 
 
 def test_every_setting_says_what_it_is():
