@@ -9,7 +9,7 @@ import pytest
 
 from caudal.errors import QueryError
 from caudal.lake.catalog import LakeTable
-from caudal.lake.query import Query
+from caudal.lake.query import Query, SupportsStates
 from caudal.testing.query_lake import ORDER, VIEW, Lake
 
 FORMATS = (("parquet", ""), ("csv", ""), ("csv", "gzip"), ("csv", "zstd"))
@@ -73,6 +73,19 @@ class QueryVersions:
             "WITH old AS (SELECT * FROM shop_order FOR VERSION AS OF 1) SELECT (SELECT count(*) FROM old) AS one,"
             " (SELECT count(*) FROM shop_order FOR VERSION AS OF 2) AS two, (SELECT count(*) FROM shop_order) AS now"
         ) == [{"one": 2, "two": 3, "now": 3}]
+
+    def test_states_are_the_latest_rows_by_key_deleted_ones_apart(self, times: list[str], query: Query) -> None:
+        if not isinstance(query, SupportsStates):
+            pytest.skip("no states")
+        wanted = {
+            (1, False): [("a", 1, "put"), ("o1", 1, "put")], (1, True): [],
+            (3, False): [("a", 3, "put"), ("o2", 2, "put"), ("o3", 3, "put")], (3, True): [("o1", 1, "delete")],
+        }
+        for (version, deleted), rows in wanted.items():
+            batches = list(query.states("shop_order", version, deleted))
+            found = [row for batch in batches for row in batch.to_pylist()]
+            assert [(row["id"], row["quantity"], row["_op"]) for row in found] == rows
+            assert all(batch.schema.names == ORDER.row_schema.names for batch in batches)
 
     @pytest.mark.parametrize("sql,says", [
         ("SELECT * FROM shop_order FOR VERSION AS OF 4", "table shop_order has no version 4"),

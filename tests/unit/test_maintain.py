@@ -6,8 +6,10 @@ import time
 from datetime import UTC, datetime
 from typing import Annotated
 
+import msgspec
 import pytest
 
+from caudal import parts
 from caudal.config import Config, MaintainConfig, StreamConfig
 from caudal.contract import Delivery, ttl
 from caudal.errors import Conflict
@@ -17,6 +19,7 @@ from caudal.lake.objects import new_name
 from caudal.maintain import maintain
 from caudal.pipeline import Pipeline
 from caudal.proof import prove
+from caudal.supervisor import read_errors
 from caudal.testing.faults import Faulty
 
 DAY = 86_400.0
@@ -212,3 +215,27 @@ def test_queries_and_writers_go_on_beside_it(stages):
     assert (wrong, asked[0] > 0) == ([], True)
     assert {row["cart_id"]: row["items"] for row in state(stages)} == {f"c{n % 7}": n for n in range(26, 33)}
     assert prove(stages.catalog, stages.files, stages.stream).problems == []
+
+
+def test_the_part_of_up_does_it_by_itself_and_tells_of_what_it_could_not(stages, monkeypatch):
+    fill(stages, 9)
+    stages.config = msgspec.structs.replace(stages.config, maintain=MaintainConfig(every_seconds=0.05))
+    monkeypatch.setattr(parts, "ORPHAN_SECONDS", 0.0)
+    stop = threading.Event()
+    thread = threading.Thread(target=parts.run_maintainer, args=(stages, stop))
+    thread.start()
+    wait_for(lambda: all(len(stages.catalog.snapshot(name).files) == 1 for name in ("cart", "cart_csv")))
+    assert stages.catalog.snapshot("cart").base is not None
+    assert read_errors(stages.config) == {}
+    stages.files.delete(stages.catalog.snapshot("cart").files[0].path)
+    fill(stages, 9, 9)
+    wait_for(lambda: "maintainer" in read_errors(stages.config))
+    stop.set()
+    thread.join()
+
+
+def wait_for(what):
+    until = time.monotonic() + 20
+    while not what():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
