@@ -1,6 +1,7 @@
 """Several objects of one format as one, with the same rows in the same order: nothing is converted."""
 
-from typing import Protocol
+import gzip
+from typing import Any, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -81,7 +82,7 @@ class _CsvMerger:
 
     def __init__(self, compression: str) -> None:
         self._out = pa.BufferOutputStream()
-        self._stream = pa.CompressedOutputStream(self._out, compression) if compression else self._out
+        self._stream = _compressed(self._out, compression)
         self._started = False
 
     def reaches(self, size: int) -> bool:
@@ -101,6 +102,12 @@ class _CsvMerger:
         if self._stream is not self._out:
             self._stream.close()
         return memoryview(self._out.getvalue())
+
+
+def _compressed(out: pa.NativeFile, compression: str) -> Any:
+    if compression == "gzip":  # Arrow's is of level 9: five times slower, for 0.2 % of the size
+        return gzip.GzipFile(fileobj=out, mode="wb", compresslevel=6, mtime=0)
+    return pa.CompressedOutputStream(out, compression) if compression else out
 
 
 def _plain(data: bytes) -> pa.NativeFile:
