@@ -39,6 +39,24 @@ def median_ms(work):
     return statistics.median(took)
 
 
+def side_by_side(folder, files, catalog, table, rows, epoch, since):
+    """Medians of 100 commits to the old table and to a new one, in turn: whatever else the machine does, both meet it."""
+    fresh = open_catalog(f"sqlite:{folder}/fresh.db", "shop")
+    fresh.declare(table)
+    tables = {"old": (catalog, epoch, since), "new": (fresh, fresh.lease("sale", "me", 36_000).epoch, dict.fromkeys(since, 0))}
+    took = {name: [] for name in tables}
+    for _ in range(100):
+        for name, (place, epoch, since) in tables.items():
+            started = time.perf_counter()
+            until = {shard: offset + ROWS // SHARDS for shard, offset in since.items()}
+            made = put_rows(files, "shop", table, epoch, rows)
+            place.commit("sale", Commit(epoch, since, until, made, [], ROWS, ROWS, 0, 0, ROWS))
+            took[name].append(1000 * (time.perf_counter() - started))
+            tables[name] = place, epoch, until
+    fresh.close()
+    return statistics.median(took["old"]), statistics.median(took["new"])
+
+
 def main() -> None:
     contract = read_contract(Sale, name="sale", key=("order_id",))
     table = LakeTable("sale", contract, "sale")
@@ -68,6 +86,9 @@ def main() -> None:
                 for path in old - {file.path for file in catalog.snapshot("sale").files}:
                     files.delete(path)  # only to spare this machine's disk: the catalog goes on naming all versions
                 merging += time.perf_counter() - started
+        old_ms, new_ms = side_by_side(folder, files, catalog, table, rows, lease.epoch, since)
+        report.add(f"commit {max(AT)}, in turn with a new table's, median ms", "caudal", old_ms, "ms")
+        report.add("commit 1 to 100 of the new table, median ms", "caudal", new_ms, "ms")
         for at in AT:
             report.add(f"commit {at} median ms", "caudal", statistics.median(took[max(0, at - AROUND) : at + AROUND]), "ms")
         report.add("merging, of all time", "caudal", 100 * merging / (merging + sum(took) / 1000), "%")
