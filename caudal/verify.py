@@ -149,7 +149,7 @@ def _read_parquet(data: bytes, columns: list[str]) -> pa.Table:
 
 def read_columns(format: str, data: bytes, columns: dict[str, pa.DataType]) -> pa.Table:
     """Some columns of a data file; the first bytes of a CSV say how it is compressed."""
-    if format == "parquet":
+    if format != "csv":
         return _read_parquet(data, list(columns))
     source = pa.BufferReader(data)
     compression = "gzip" if data[:2] == b"\x1f\x8b" else "zstd" if data[:4] == b"\x28\xb5\x2f\xfd" else None

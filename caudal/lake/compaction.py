@@ -94,7 +94,7 @@ def _merged(files: Files, table: LakeTable, run: list[DataFile], target: int) ->
         data = read_object(files, file)
         kind = shape(file.path, data)
         if kind not in opened:
-            opened[kind] = _Open(open_merger(table.format, table.compression))
+            opened[kind] = _Open(open_merger(_format(file), table.compression))
         opened[kind].merger.add(data)
         opened[kind].inputs.append(file)
         if opened[kind].merger.reaches(target):
@@ -103,11 +103,16 @@ def _merged(files: Files, table: LakeTable, run: list[DataFile], target: int) ->
         yield from _finish(files, table, left)
 
 
+def _format(file: DataFile) -> str:
+    """What the object is, whatever the table shows itself as elsewhere."""
+    return "parquet" if file.path.endswith(".parquet") else "csv"
+
+
 def _finish(files: Files, table: LakeTable, done: _Open) -> Iterator[tuple[list[DataFile], DataFile]]:
     if len(done.inputs) < 2:
         return  # it would be the same file again
     first = done.inputs[0]
-    path = f"{first.path.rpartition('/')[0]}/{new_name(0, suffix(table.format, table.compression))}"
+    path = f"{first.path.rpartition('/')[0]}/{new_name(0, suffix(_format(first), table.compression))}"
     rows = sum(file.rows for file in done.inputs)
     yield done.inputs, put_object(files, path, first.partition, done.merger.finish(), rows)
 

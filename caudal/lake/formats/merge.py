@@ -32,8 +32,8 @@ def shape(path: str, data: bytes) -> str:
 
 
 def open_merger(format: str, compression: str) -> Merger:
-    """A merger for objects of one shape, into the table's format."""
-    return _ParquetMerger() if format == "parquet" else _CsvMerger(compression)
+    """A merger for objects of one shape, into a format."""
+    return _CsvMerger(compression) if format == "csv" else _ParquetMerger()
 
 
 class _ParquetMerger:
