@@ -20,6 +20,7 @@ from caudal.maintain import maintain
 from caudal.pipeline import Pipeline
 from caudal.proof import prove
 from caudal.supervisor import read_errors
+from caudal.tables import Writers
 from caudal.testing.faults import Faulty
 
 DAY = 86_400.0
@@ -156,9 +157,7 @@ def test_a_writer_that_slept_past_the_grace_period_writes_its_file_again(stages)
 
     slow = Faulty(stages.catalog)
     slow.on("commit", "before", sleep_for_a_day)
-    real, stages.__dict__["catalog"] = stages.catalog, slow
-    writer = stages.writer("cart")
-    stages.__dict__["catalog"] = real
+    writer = Writers(stages.config, "shop", stages.pipeline.tables, stages.stream, stages.files, slow)["cart"]
     with pytest.raises(Conflict, match="removed"):
         writer.flush()
     assert writer.flush() == 1
