@@ -51,7 +51,7 @@ ttl = _Mark("ttl")
 
 @dataclass(frozen=True)
 class renamed:
-    """The column was called `old` before."""
+    """The column was called `old` before: its data is kept. Renamed twice, it has two of these marks."""
 
     old: str
 
@@ -68,7 +68,8 @@ class Column:
     values: tuple[str, ...] = ()
     personal: bool = False
     ttl: bool = False
-    old_name: str = ""
+    old_names: tuple[str, ...] = ()
+    """What it was called before, in files, records and items."""
 
     @property
     def arrow(self) -> pa.DataType:
@@ -210,6 +211,11 @@ class Contract:
     def personal(self) -> frozenset[str]:
         return frozenset(c.name for c in self.columns if c.personal)
 
+    @property
+    def renames(self) -> dict[str, str]:
+        """Old name to column."""
+        return {old: c.name for c in self.columns for old in c.old_names}
+
 
 def read_contract(
     cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None
@@ -244,8 +250,8 @@ def _column(table: str, name: str, hint: Any) -> Column:
             raise ContractError(f"{where}: {mark!r} in quotes marks nothing", hint=f"from caudal import {mark}; no quotes")
     known = [m for m in marks if isinstance(m, Digits | _Mark | renamed)]
     digits = next((m for m in known if isinstance(m, Digits)), None)
-    old = next((m.old for m in known if isinstance(m, renamed)), "")
-    column = Column(name, _kind(where, hint, digits), nullable, personal=personal in known, ttl=ttl in known, old_name=old)
+    old = tuple(m.old for m in known if isinstance(m, renamed))
+    column = Column(name, _kind(where, hint, digits), nullable, personal=personal in known, ttl=ttl in known, old_names=old)
     if digits is not None:
         if column.kind != "decimal":
             raise ContractError(f"{where}: {digits} on a {column.kind}", hint="make it Annotated[Decimal, Digits(...)]")
@@ -306,34 +312,27 @@ def _check(contract: Contract) -> None:
     seen: dict[str, str] = {}
     for name in names:
         if name.lower() in seen:
-            raise ContractError(
-                f"{table}: columns {seen[name.lower()]} and {name} differ only in case (column_collision)",
-                hint="rename one: catalogs lower-case every name",
-            )
+            raise ContractError(f"{table}: columns {seen[name.lower()]} and {name} differ only in case (column_collision)",
+                                hint="rename one: catalogs lower-case every name")
         seen[name.lower()] = name
+    _check_renames(table, contract)
     if len(set(contract.key)) < len(contract.key):
         raise ContractError(f"{table}: its key {contract.key} names a column twice", hint="name each once")
     for name in contract.key:
         column = _known(contract, name, "key")
         if column.kind in ("float", "json", "bool", "bytes"):
-            raise ContractError(
-                f"{table}: key column {name} is a {column.kind}, and such values do not identify an item",
-                hint="key columns are str, int, Decimal, date or datetime",
-            )
+            raise ContractError(f"{table}: key column {name} is a {column.kind}, and such values do not identify an item",
+                                hint="key columns are str, int, Decimal, date or datetime")
         if column.nullable:
             raise ContractError(f"{table}: key column {name} may be NULL", hint=f"remove `| None` from {name}")
     for partition in contract.partition:
         column = _known(contract, partition.column, "partition")
         if column.nullable:
-            raise ContractError(
-                f"{table}: partition on column {column.name}, which may be NULL",
-                hint=f"remove `| None` from {column.name}, or partition on a column that is always there",
-            )
+            raise ContractError(f"{table}: partition on column {column.name}, which may be NULL",
+                                hint=f"remove `| None` from {column.name}, or partition on a column that is always there")
         if column.personal:
-            raise ContractError(
-                f"{table}: partition on column {column.name}, which is personal and would stand in paths",
-                hint="partition on a column that says nothing about a person",
-            )
+            raise ContractError(f"{table}: partition on column {column.name}, which is personal and would stand in paths",
+                                hint="partition on a column that says nothing about a person")
         _check_partition(table, partition, column, contract.key)
         if partition.unit != "identity" and partition.folder in seen:
             raise ContractError(
@@ -344,6 +343,18 @@ def _check(contract: Contract) -> None:
         raise ContractError(f"{table}: partitioned twice by the same", hint="name each once")
     if sum(c.ttl for c in contract.columns) > 1:
         raise ContractError(f"{table}: has more than one TTL column", hint="mark one column with ttl")
+
+
+def _check_renames(table: str, contract: Contract) -> None:
+    taken = {column.name: column.name for column in contract.columns}
+    for column, old in ((c, old) for c in contract.columns for old in c.old_names):
+        where = f"{table}, column {column.name}: renamed({old!r})"
+        if not _NAME.match(old):
+            raise ContractError(f"{where} is not a column name", hint='write what it was called: renamed("qty")')
+        if old in taken or column.name in contract.key:
+            why = f"{old} also means column {taken[old]}" if old in taken else "it is part of the key, which never changes"
+            raise ContractError(f"{where}, and {why}", hint="choose a name that no column has or had; leave a key as it is")
+        taken[old] = column.name
 
 
 def _check_partition(table: str, partition: Partition, column: Column, key: tuple[str, ...]) -> None:
