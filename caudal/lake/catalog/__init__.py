@@ -1,9 +1,11 @@
 """What the lake's files mean: tables, columns, partitions, snapshots."""
 
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, SupportsFlush
+from caudal.lake.catalog.port import Catalog, CommitInfo, Era, LakeTable, Lease, Replay, Snapshot, SupportsFlush
 from caudal.registry import open_backend
 
-__all__ = ["BACKENDS", "Catalog", "CommitInfo", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush", "open_catalog"]
+__all__ = [
+    "BACKENDS", "Catalog", "CommitInfo", "Era", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush", "open_catalog",
+]
 
 BACKENDS = {
     "sqlite": "caudal.lake.catalog.sqlite:SqliteCatalog",
