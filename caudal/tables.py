@@ -57,7 +57,7 @@ def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> None:
         contract = table.contract
         if table.keyed:
             readers = [partial(_read_key, contract.name, contract.column(name)) for name in contract.key]
-            store.declare(contract.name, contract.key, shards, readers)
+            store.declare(contract.name, contract.key, shards, readers, contract.renames)
 
 
 def _read_key(table: str, column: Column, value: Any) -> Any:

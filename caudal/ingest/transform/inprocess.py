@@ -9,10 +9,11 @@ import pyarrow.compute as pc
 
 from caudal.contract import SYSTEM, Contract, UserFunction
 from caudal.ingest.transform.batch import fitting_rows
-from caudal.ingest.transform.decode import Decoded, Decoder
+from caudal.ingest.transform.decode import Decoded
 from caudal.ingest.transform.firehose import call_handler
 from caudal.ingest.transform.form import parse_value
 from caudal.ingest.transform.port import Transform
+from caudal.ingest.transform.renames import open_decoder
 from caudal.ingest.transform.values import Misfit, exact_row
 from caudal.records import Outcome, Records, Rejected
 
@@ -23,7 +24,7 @@ class InprocessTransform(Transform):
     """Runs the user's function here; it sees only records that fit the contract."""
 
     def __init__(self, source: Contract, into: Contract, function: UserFunction | None, form: str = "caudal") -> None:
-        self._decoder = Decoder(source, form)
+        self._decoder = open_decoder(source, form)
         self._source = source
         self._into = into
         self._function = function
