@@ -12,7 +12,7 @@ from caudal.ingest.events import EventLog
 from caudal.ingest.store import Store, open_store
 from caudal.ingest.stream import Stream, open_stream
 from caudal.ingest.writer import Writer
-from caudal.lake.catalog import Catalog, open_catalog
+from caudal.lake.catalog import Catalog, declared, open_catalog
 from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query, open_query
 from caudal.learn.recommender import Recommender, check_recommender
@@ -92,11 +92,8 @@ class Stages:
 
     @cached_property
     def catalog(self) -> Catalog:
-        catalog = open_catalog(self.config.url("catalog"), self.pipeline.name)
-        for table in self.pipeline.tables.values():
-            for lake_table in table.lake.values():
-                catalog.declare(lake_table)
-        return catalog
+        lake = (into for table in self.pipeline.tables.values() for into in table.lake.values())
+        return declared(open_catalog(self.config.url("catalog"), self.pipeline.name), lake)
 
     @cached_property
     def writers(self) -> Writers:

@@ -9,6 +9,7 @@ import typer
 
 from caudal import __version__
 from caudal.cli import (
+    apply,
     delete,
     demo,
     flush,
@@ -16,6 +17,7 @@ from caudal.cli import (
     import_,
     init,
     models,
+    plan,
     promote,
     put,
     quarantine,
@@ -41,6 +43,7 @@ PANELS = {
     "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
+        "plan": plan.plan, "apply": apply.apply,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,

@@ -87,7 +87,8 @@ class Sources:
 
 def rows_of(schema: pa.Schema, table: pa.Table, relation: str, has_row_ids: bool) -> str:
     """SQL of the rows of a table that is registered as `relation` and has `ROW`, beside those of files."""
-    columns = [*_columns(schema, tuple(table.column_names)), *([ROW] if has_row_ids else [])]
+    stored = [_Stored(field.name, field.type, field.name if field.name in table.column_names else None) for field in schema]
+    columns = [*map(_value, stored), *([ROW] if has_row_ids else [])]
     return f"SELECT {', '.join(columns)} FROM {quoted(relation)}"
 
 
