@@ -12,6 +12,7 @@ from caudal.cli import (
     apply,
     delete,
     demo,
+    drift,
     flush,
     get,
     import_,
@@ -43,7 +44,7 @@ PANELS = {
     "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
-        "plan": plan.plan, "apply": apply.apply,
+        "plan": plan.plan, "apply": apply.apply, "drift": drift.drift,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,
