@@ -26,6 +26,7 @@ class RenamingDecoder:
         self._renamed = [column for column in contract.columns if column.old_names]
         wide = replace(contract, columns=tuple(_wide(contract)))
         self._wide, self._strict, self._form = Decoder(wide, form), Decoder(contract, form), FORMS[form](wide)
+        self._tells_null = form in ("caudal", "plain")  # the others give each column, NULL where there is no member
 
     def decode(self, records: Records) -> Decoded:
         """Read every record. Never raises for what is in one."""
@@ -81,12 +82,12 @@ class RenamingDecoder:
         return bool(names) and all(column.name in names or names.isdisjoint(column.old_names) for column in self._renamed)
 
     def _names(self, records: Records, index: int) -> frozenset[str]:
-        """Names of the members of a record's item; none if it cannot be read."""
+        """Names of the members of a record's item, NULL included where the form tells it from none; none if it is unreadable."""
         try:
             seen = self._form.read(records.raw(index), records.shard, records.first + index, 0, lambda _: None)
         except Misfit:
             return frozenset()
-        return frozenset(seen.item)
+        return frozenset(name for name, value in seen.item.items() if value is not None or self._tells_null)
 
 
 def open_decoder(contract: Contract, form: str) -> Decoder | RenamingDecoder:
