@@ -86,7 +86,7 @@ def read_drift(stages: Stages, table: str, limit: int) -> Drift:
     known = {*(column.name for column in contract.columns), *contract.renames}
     found: dict[str, Unknown] = {}
     items = records = 0
-    for item in itertools.islice(stages.store.scan(table), limit) if contract.key else ():
+    for item in itertools.islice(stages.store.scan(table), limit) if table in stages.store.tables() else ():
         items += 1
         for name in item.keys() - known:
             seen = found.setdefault(name, Unknown(name))

@@ -131,11 +131,13 @@ class _Uses:
         return tuple(dict.fromkeys(self._of(table, lake, change.old_name or change.column))) if change.before else ()
 
     def _of(self, table: Table, lake: LakeTable, column: str) -> Iterator[Use]:
-        for into, delivery in table.deliveries.items() if lake.contract.columns == table.contract.columns else ():
+        given = lake.contract.columns == table.contract.columns  # then functions read the column, and else one makes it
+        for into, delivery in table.deliveries.items():
             function = delivery.transform
-            place = mention(function, column) if isinstance(function, UserFunction) else None
-            if place is not None and isinstance(function, UserFunction):
-                yield Use("transform", function.name, f"delivery {into}, {place.where}", place.certain)
+            if isinstance(function, UserFunction) and (given or into == lake.name):
+                place = mention(function, column)
+                if place is not None:
+                    yield Use("transform", function.name, f"delivery {into}, {place.where}", place.certain and given)
         for kind, name, used, text in self._queries:
             if used is None and column.lower() in text and lake.name.lower() in text:
                 yield Use(kind, name, "", certain=False)

@@ -118,18 +118,20 @@ class QueryEvolution:
         assert found == [{name: row.get(who) for name, who in model.shown.items()} for row in model.rows]
 
     @each_format
-    def test_bytes_and_keys_beside_a_renamed_column_are_as_they_were(
+    def test_bytes_and_keys_beside_a_renamed_column_are_as_they_were_even_from_a_writer_that_has_not_heard_of_it(
         self, lake: Lake, query: Query, format: str, compression: str
     ) -> None:
         columns = (Column("id", "string"), Column("raw", "bytes", nullable=True), Column("qty", "int"))
         table = lake.declare(Contract("sale", columns, ("id",)), format, compression)
         lake.add(table, [{"id": "x", "raw": b"\x00,", "qty": 1}, {"id": "y", "raw": None, "qty": 2}])
         blob, quantity = replace(columns[1], name="blob", old_names=("raw",)), replace(columns[2], name="quantity", old_names=("qty",))
-        table = replace(table, contract=replace(table.contract, columns=(columns[0], blob, quantity)))
-        lake.catalog.evolve(table)
-        lake.add(table, [{"id": "x", "blob": b"new", "quantity": 3}])
+        renamed = replace(table, contract=replace(table.contract, columns=(columns[0], blob, quantity)))
+        lake.catalog.evolve(renamed)
+        lake.add(renamed, [{"id": "x", "blob": b"new", "quantity": 3}])
+        lake.add(table, [{"id": "z", "raw": b"late", "qty": 4}])
         assert query.execute("SELECT * FROM sale ORDER BY id").to_pylist() == [
             {"id": "x", "blob": b"new", "quantity": 3}, {"id": "y", "blob": None, "quantity": 2},
+            {"id": "z", "blob": b"late", "quantity": 4},
         ]
         assert query.execute("SELECT blob, quantity FROM sale_history ORDER BY _position").to_pylist()[0] == {
             "blob": b"\x00,", "quantity": 1,

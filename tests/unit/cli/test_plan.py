@@ -133,6 +133,22 @@ def test_a_transform_and_a_file_of_sql_that_read_the_old_name_are_named(shop):
     assert "used by query odd.sql, as it seems" in shop("apply")
 
 
+def test_a_transform_that_makes_a_renamed_column_is_shown_as_a_guess(shop):
+    shop.edit(("def checked(item):\n    return item", """class Amount:
+    amount: int | None
+
+def amounts(item):
+    return {"amount": item["qty"] * 100}"""), ("transform=checked", "transform=amounts, into=Amount"))
+    shop("flush")
+    shop.edit(("    amount: int | None", '    total: Annotated[int | None, renamed("amount")]'))
+    assert shop.changes() == [("amount", "renamed", "total", ["amounts"])]
+    assert "used by transform amounts (delivery amount, pipeline.py:13), as it seems" in shop("apply")
+    shop.edit(('{"amount":', '{"total":'))
+    shop("put", "sale", '{"sale_id":"c","qty":3,"sold_on":"2026-01-04"}')
+    shop("flush")
+    assert json.loads(shop("query", "SELECT total FROM amount ORDER BY total", "--json")) == [{"total": n} for n in (100, 200, 300)]
+
+
 def test_a_column_is_hidden_on_purpose_and_comes_back_with_its_data(shop):
     shop.edit(("    note: Annotated[str | None, personal]\n", ""))
     shop("flush", code=2)
