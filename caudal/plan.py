@@ -63,6 +63,8 @@ class Plan:
     """What `caudal plan` shows and `caudal apply` does."""
 
     tables: list[TablePlan]
+    left: tuple[str, ...] = ()
+    """Tables of the lake that are no longer declared: they stay as they are."""
     problems: list[str] = field(default_factory=list)
     """What is wrong with recommenders."""
 
@@ -90,7 +92,8 @@ def read_plan(
             evolution = evolve(known or lake, lake, wanted.get(name, ()))
             changes = tuple(PlannedChange(change, uses.of(table, lake, change)) for change in evolution.changes)
             plans.append(TablePlan(lake, known is None, wanted.get(name, ()), changes))
-    return Plan(plans, list(problems))
+    declared = {plan.table.name for plan in plans}
+    return Plan(plans, tuple(name for name in there if name not in declared), list(problems))
 
 
 def apply_plan(catalog: Catalog, plan: Plan) -> None:

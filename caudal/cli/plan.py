@@ -53,13 +53,16 @@ def planned(context: typer.Context, drop: list[str] | None) -> "Iterator[tuple[P
 def show_plan(found: "Plan", json: bool) -> None:
     """Print a plan; what is refused goes to standard error."""
     if json:
-        show_json({"ok": found.ok, "tables": [_as_dict(table) for table in found.tables], "problems": found.problems})
+        tables = [_as_dict(table) for table in found.tables]
+        show_json({"ok": found.ok, "tables": tables, "left": found.left, "problems": found.problems})
         return
     for table in found.tables:
         _show(table)
+    for name in found.left:
+        say(f"{name}: no longer declared; its rows stay, and nothing more is delivered to it")
     for problem in found.problems:
         note(f"caudal: {problem}")
-    if not any(table.new or table.changes for table in found.tables):
+    if not found.left and not any(table.new or table.changes for table in found.tables):
         say("nothing to change: the lake is as the pipeline file says")
 
 

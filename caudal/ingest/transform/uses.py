@@ -2,8 +2,10 @@
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
@@ -25,10 +27,18 @@ class Mention(NamedTuple):
 
 def mention(function: UserFunction, column: str) -> Mention | None:
     """Where the function first names the column, a certain place before others; None if it does not, as far as one can see."""
-    found = list(_mentions(inspect.unwrap(function.function), column, _DEPTH))
+    found = list(_mentions(_plain(function.function), column, _DEPTH))
     if function.each == "lambda":  # it is given an event, in which the column is deep inside
         found = [Mention(place.where, certain=False) for place in found]
     return min(found, key=lambda place: not place.certain) if found else None
+
+
+def _plain(function: Any) -> Any:
+    """The function behind decorators, `partial` and objects that are called."""
+    while isinstance(function, partial):
+        function = function.func
+    function = inspect.unwrap(function)
+    return function if hasattr(function, "__code__") else type(function).__call__
 
 
 def _mentions(function: Any, column: str, depth: int) -> Iterator[Mention]:
@@ -38,7 +48,7 @@ def _mentions(function: Any, column: str, depth: int) -> Iterator[Mention]:
     tree = _tree(function)
     if tree is not None:
         yield from _in_tree(tree, column, code, certain=depth == _DEPTH)
-    elif column in _texts(code):
+    elif any(_word(column).search(text) for text in _texts(code)):
         yield Mention(_where(code, 1), certain=False)
     for name in code.co_names if depth else ():
         called = getattr(function, "__globals__", {}).get(name)
@@ -47,11 +57,25 @@ def _mentions(function: Any, column: str, depth: int) -> Iterator[Mention]:
 
 
 def _in_tree(tree: ast.AST, column: str, code: CodeType, certain: bool) -> Iterator[Mention]:
-    given = code.co_varnames[0] if code.co_argcount else ""
+    given = next((name for name in code.co_varnames[: code.co_argcount] if name not in ("self", "cls")), "")
     taken = {id(_taken(node, given)) for node in ast.walk(tree)}
+    said = {id(_docstring(node)) for node in ast.walk(tree)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and node.value == column:
-            yield Mention(_where(code, node.lineno), certain and id(node) in taken)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in said:
+            if _word(column).search(node.value):
+                yield Mention(_where(code, node.lineno), certain and node.value == column and id(node) in taken)
+        elif column in (getattr(node, "attr", ""), getattr(node, "arg", "")):  # row.qty, f(qty=…), def f(qty)
+            yield Mention(_where(code, getattr(node, "lineno", 1)), certain=False)
+
+
+def _docstring(node: ast.AST) -> ast.expr | None:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and isinstance(node.body[0], ast.Expr):
+        return node.body[0].value
+    return None
+
+
+def _word(column: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(column)}(?!\w)")
 
 
 def _taken(node: ast.AST, given: str) -> ast.expr | None:

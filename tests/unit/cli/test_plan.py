@@ -77,6 +77,12 @@ def test_a_plan_of_nothing_says_so_and_of_no_lake_too(shop, tmp_path, capsys):
     assert Shop(tmp_path / "new", capsys)("plan") == "sale: new, 4 columns\nsale_csv: new, 4 columns\n"
 
 
+def test_a_table_that_is_no_longer_declared_is_told_of_and_stays(shop):
+    shop.edit((', Delivery("csv", transform=checked)', ""))
+    assert shop("plan") == shop("apply") == "sale_csv: no longer declared; its rows stay, and nothing more is delivered to it\n"
+    assert len(shop.rows("qty", "sale_csv")) == 2
+
+
 def test_harmless_changes_apply_by_themselves_and_old_rows_are_read_with_the_new_type(shop):
     shop.edit(("qty: int", "qty: Annotated[Decimal, Digits(22, 3)] | None"), ("    sold_on", "    coupon: str | None\n    sold_on"))
     assert shop.changes() == [
