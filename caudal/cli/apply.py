@@ -11,7 +11,7 @@ def apply(context: typer.Context, drop: Drop = None, json: Json = False) -> None
     """Do what `caudal plan` shows: declared renames, and drops that are named here.
 
     All of it, or nothing if anything is refused: then the exit code is 1. Files are not rewritten: earlier ones are read
-    under the new names and types. What runs already (`caudal up`) goes on with the old names until it is started again.
+    under the new names and types. Parts of a running `caudal up` start again with today's pipeline file by themselves.
 
     Example: caudal apply --drop sale.note
     """

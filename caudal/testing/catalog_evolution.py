@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from caudal.contract import Column, Contract
-from caudal.errors import ContractError
+from caudal.errors import ContractError, Fenced
 from caudal.lake.catalog import Catalog, LakeTable, open_catalog
+from caudal.records import Commit
 
 ID, QTY, NOTE = Column("id", "string"), Column("qty", "int"), Column("note", "string", nullable=True)
 QUANTITY = replace(QTY, name="quantity", old_names=("qty",))
@@ -146,3 +147,14 @@ class CatalogEvolution:
         with pytest.raises(ContractError, match="2 more: see `caudal plan`"):
             sales.evolve(a_table(ID, replace(QUANTITY, kind="float"), Column("new", "int")))
         assert sales.tables() == {"sale": a_table(ID, QTY, NOTE)}
+
+    def test_a_change_ends_the_lease_and_a_writer_of_the_older_contract_cannot_commit(self, sales: Catalog) -> None:
+        old = sales.lease("sale", "me", 600)
+        sales.declare(a_table(ID, NOTE, QTY))
+        assert sales.lease("sale", "me", 600) == old
+        sales.declare(a_table(ID, QTY, NOTE, Column("coupon", "string", nullable=True)))
+        with pytest.raises(Fenced):
+            sales.commit("sale", Commit(old.epoch, {}, {0: 1}, [], [], 1, 0, 1, 0, 0))
+        new = sales.lease("sale", "you", 600)
+        assert new.epoch > old.epoch
+        sales.commit("sale", Commit(new.epoch, {}, {0: 1}, [], [], 1, 0, 1, 0, 0))

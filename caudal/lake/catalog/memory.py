@@ -52,7 +52,10 @@ class MemoryCatalog(Catalog):
     def _define(self, table: LakeTable, deliberately: bool, drop: Collection[str] = ()) -> None:
         with self._lock:
             found = self._tables.get(table.name) or _Table(table)
-            found.definition = evolve(found.definition, table, drop).check(deliberately)
+            made = evolve(found.definition, table, drop).check(deliberately)
+            if made != found.definition:
+                found.definition, found.owner, found.expires = made, "", 0
+                found.epoch += 1
             self._tables[table.name] = found
 
     def tables(self) -> dict[str, LakeTable]:

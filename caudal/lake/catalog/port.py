@@ -30,6 +30,13 @@ class LakeTable:
     eras: tuple[Era, ...] = ()
     """What columns were called before each rename, oldest first. A file is of the first era that has all its names."""
 
+    def same_columns(self, other: "LakeTable") -> bool:
+        """Whether rows of one are rows of the other, whatever the order of their columns."""
+        mine, theirs = (
+            {c.name: (c.arrow, c.nullable, frozenset(c.values)) for c in table.contract.columns} for table in (self, other)
+        )
+        return mine == theirs
+
 
 @dataclass(frozen=True)
 class Snapshot:
@@ -96,7 +103,8 @@ class Catalog(ABC):
         """Create a table, or make the changes to it that harm nobody: see `caudal.lake.catalog.evolution`.
 
         New columns that may be NULL show NULL in earlier rows, wider types earlier values exactly, and a dropped column
-        comes back with its data. Raises ContractError, with the reason, for any other difference.
+        comes back with its data. A change ends the lease: what was made by the older contract is not committed. Raises
+        ContractError, with the reason, for any other difference.
         """
 
     @abstractmethod

@@ -50,15 +50,15 @@ class SqliteCatalog(Catalog):
 
     def _define(self, table: LakeTable, deliberately: bool, drop: Collection[str] = ()) -> None:
         def work(db: apsw.Connection) -> None:
-            old = db.execute(
-                "SELECT definition FROM lake_table WHERE database = ? AND name = ?", (self._database, table.name)
-            ).get
-            new = evolve(table if old is None else _definition(old), table, drop).check(deliberately)
-            db.execute(
-                "INSERT INTO lake_table (database, name, definition) VALUES (?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET definition = excluded.definition",
-                (self._database, table.name, msgspec.json.encode(new).decode()),
-            )
+            where = (self._database, table.name)
+            text = db.execute("SELECT definition FROM lake_table WHERE database = ? AND name = ?", where).get
+            old = table if text is None else _definition(text)
+            new = evolve(old, table, drop).check(deliberately)
+            if text is None:
+                db.execute("INSERT INTO lake_table (definition, database, name) VALUES (?, ?, ?)", (_encoded(new), *where))
+            elif new != old:
+                db.execute("UPDATE lake_table SET definition = ?, epoch = epoch + 1, owner = '', expires = 0"
+                           " WHERE database = ? AND name = ?", (_encoded(new), *where))
 
         self._db.transact(work)
 
@@ -199,6 +199,10 @@ class _read_transaction:
 
     def __exit__(self, *_: object) -> None:
         self._db.execute("COMMIT")
+
+
+def _encoded(table: LakeTable) -> str:
+    return msgspec.json.encode(table).decode()
 
 
 def _now() -> int:
