@@ -158,3 +158,9 @@ class CatalogEvolution:
         new = sales.lease("sale", "you", 600)
         assert new.epoch > old.epoch
         sales.commit("sale", Commit(new.epoch, {}, {0: 1}, [], [], 1, 0, 1, 0, 0))
+
+    def test_gl06_a_column_just_added_does_not_vanish_when_an_older_pipeline_declares_its_own(self, sales: Catalog) -> None:
+        sales.declare(a_table(ID, QTY, NOTE, Column("coupon", "string", nullable=True)))
+        with pytest.raises(ContractError, match="column coupon is gone"):
+            sales.declare(a_table(ID, QTY, NOTE))
+        assert columns_of(sales) == ["id", "qty", "note", "coupon"]

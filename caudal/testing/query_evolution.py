@@ -136,3 +136,29 @@ class QueryEvolution:
         assert query.execute("SELECT blob, quantity FROM sale_history ORDER BY _position").to_pylist()[0] == {
             "blob": b"\x00,", "quantity": 1,
         }
+
+    @each_format
+    def test_g05_objects_of_different_columns_are_one_table(
+        self, lake: Lake, query: Query, format: str, compression: str
+    ) -> None:
+        a, b, c, d = (Column(name, "int", nullable=True) for name in "abcd")
+        table = self.declared(lake, format, compression, a, b)
+        lake.add(table, [{"a": 1, "b": 2}])
+        table = lake.declare(replace(table.contract, columns=(a, b, c, d)), format, compression)
+        lake.add(table, [{"c": 3, "d": 4}])
+        assert query.execute(f"SELECT a, b, c, d FROM {table.name} ORDER BY _position").to_pylist() == [
+            {"a": 1, "b": 2, "c": None, "d": None}, {"a": None, "b": None, "c": 3, "d": 4},
+        ]
+
+    @each_format
+    def test_cs06_a_column_added_in_the_middle_shifts_no_earlier_row(
+        self, lake: Lake, query: Query, format: str, compression: str
+    ) -> None:
+        first, last, channel = Column("customer", "string"), Column("product", "string"), Column("channel", "string", nullable=True)
+        table = self.declared(lake, format, compression, first, last)
+        lake.add(table, [{"customer": "ann", "product": "tea"}])
+        table = lake.declare(replace(table.contract, columns=(first, channel, last)), format, compression)
+        lake.add(table, [{"customer": "bob", "channel": "web", "product": "jam"}])
+        assert query.execute(f"SELECT customer, channel, product FROM {table.name} ORDER BY _position").to_pylist() == [
+            {"customer": "ann", "channel": None, "product": "tea"}, {"customer": "bob", "channel": "web", "product": "jam"},
+        ]
