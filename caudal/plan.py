@@ -1,5 +1,7 @@
 """What the pipeline file would change of the lake's tables, and what each change would break."""
 
+import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +18,9 @@ from caudal.tables import Table
 
 MOST_FILES = 1000
 """Files of SQL that are looked at."""
+
+NO_SOURCES = frozenset({"caudal-data", "node_modules", "venv"})
+"""Folders in which nobody keeps queries."""
 
 
 class Use(NamedTuple):
@@ -153,11 +158,16 @@ def _queries(
 ) -> Iterator[tuple[str, str, set[tuple[str, str]] | None, str]]:
     """Kind, name, the columns that it reads (None: it cannot be told), and text of each query."""
     texts = [("recommender", name, sql) for name, r in pipeline.recommenders.items() for sql in (r.interactions, r.items) if sql]
-    paths = (path for path in sorted(folder.rglob("*.sql")) if not any(p.startswith(".") for p in path.relative_to(folder).parts))
-    for path, _ in zip(paths, range(MOST_FILES), strict=False):
+    for path in itertools.islice(_sql_files(folder), MOST_FILES):
         texts.append(("query", str(path.relative_to(folder)), path.read_text("utf-8", "replace")))
     for kind, name, text in texts:
         try:
             yield kind, name, columns_used(text, known, pipeline.name), text.lower()
         except QueryError:
             yield kind, name, None, text.lower()
+
+
+def _sql_files(folder: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in NO_SOURCES)
+        yield from (Path(root) / name for name in sorted(names) if name.endswith(".sql"))
