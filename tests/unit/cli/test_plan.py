@@ -166,6 +166,7 @@ def test_a_column_is_hidden_on_purpose_and_comes_back_with_its_data(shop):
     shop("put", "sale", '{"sale_id":"c","qty":3,"note":"unseen","sold_on":"2026-01-04"}')
     shop("flush")
     assert "note" not in shop.rows("*")[0]
+    assert "  hidden, with their data kept: note\n" in shop("tables", "sale")
     shop.edit(("    sold_on", "    note: Annotated[str | None, personal]\n    sold_on"))
     assert shop.changes() == [("sale", "restored", "note", []), ("sale_csv", "restored", "note", [])]
     assert [row["note"] for row in shop.rows("note")] == ["for ann", None, None]
