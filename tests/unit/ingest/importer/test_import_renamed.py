@@ -37,7 +37,7 @@ def write(path, rows):
 @pytest.mark.parametrize("name", ["old.jsonl", "old.csv", "old.parquet"])
 def test_a_file_with_old_names_is_imported_under_the_new_ones(tmp_path, name):
     store = open_store("memory:")
-    store.declare("sale", ["id"], 1, SALE.renames)
+    store.declare("sale", ["id"], 1, renames=SALE.renames)
     write(tmp_path / name, ROWS)
     done = import_file(tmp_path / name, SALE, store, store.stream)
     assert (done.written, done.rejected) == (2, 0)
@@ -46,7 +46,7 @@ def test_a_file_with_old_names_is_imported_under_the_new_ones(tmp_path, name):
 
 def test_a_header_with_both_names_is_refused(tmp_path):
     store = open_store("memory:")
-    store.declare("sale", ["id"], 1, SALE.renames)
+    store.declare("sale", ["id"], 1, renames=SALE.renames)
     (tmp_path / "both.csv").write_text("id,qty,quantity\na,1,2\n")
     with pytest.raises(UsageError, match="two columns of one name"):
         import_file(tmp_path / "both.csv", SALE, store, store.stream)
