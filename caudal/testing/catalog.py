@@ -16,6 +16,7 @@ from caudal.lake.catalog import Catalog, LakeTable, Replay, SupportsFlush, open_
 from caudal.records import Commit, DataFile, Positions
 from caudal.testing.catalog_evolution import CatalogEvolution
 from caudal.testing.catalog_machine import compare_with_memory
+from caudal.testing.catalog_quarantine import CatalogQuarantine
 from caudal.testing.processes import run_and_kill, run_together
 
 COLUMNS = (
@@ -81,7 +82,7 @@ def a_commit(epoch: int, since: Positions, until: Positions, files: int = 1, qua
     )
 
 
-class CatalogSuite(CatalogEvolution):
+class CatalogSuite(CatalogEvolution, CatalogQuarantine):
     """Subclass as `TestXCatalog`, say where a fresh one is, and every promise is checked."""
 
     scheme: str

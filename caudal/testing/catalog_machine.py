@@ -20,7 +20,7 @@ _tables = st.sampled_from(["orders", "orders", "other", "missing"])
 _owners = st.sampled_from(["me", "you"])
 _positions: st.SearchStrategy[Positions] = st.dictionaries(st.integers(0, 1), st.integers(0, 3), max_size=2)
 _replays = st.lists(
-    st.builds(Replay, st.integers(0, 1), st.integers(0, 3), st.sampled_from(["delivered", "dropped"])), max_size=2
+    st.builds(Replay, st.integers(0, 1), st.integers(0, 3), st.sampled_from(["delivered", "dropped", "imported", "discarded"])), max_size=2
 )
 _columns = st.lists(
     st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans(),
@@ -89,12 +89,19 @@ def compare_with_memory(
 
         @rule(name=_tables, replays=_replays)
         def replay(self, name: str, replays: list[Replay]) -> None:
-            self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1))
+            self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1, [a_file("audit")]))
+
+        @rule(name=_tables, accepted=st.none() | _positions)
+        def pause_or_resume(self, name: str, accepted: Positions | None) -> None:
+            self.both(lambda catalog: catalog.pause(name, "why") if accepted is None else catalog.resume(name, accepted))
 
         @invariant()
         def they_hold_the_same(self) -> None:
             self.both(lambda catalog: catalog.tables())
-            self.both(lambda catalog: [(catalog.replayed(name), catalog.quarantine(name)) for name in NAMES])
+            self.both(lambda catalog: [
+                (catalog.replayed(name), catalog.quarantine(name), catalog.audit(name), catalog.flow(name)._replace(since=0))
+                for name in NAMES
+            ])
             self.both(lambda catalog: [[info._replace(time=0) for info in catalog.commits(name)] for name in NAMES])
             for name in NAMES:
                 for version in (None, *range(-1, len(self.model.commits(name)) + 2)):

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterable
 
-from caudal.lake.catalog.port import Catalog, CommitInfo, Era, LakeTable, Lease, Replay, Snapshot, SupportsFlush
+from caudal.lake.catalog.port import Catalog, CommitInfo, Era, Flow, LakeTable, Lease, Replay, Snapshot, SupportsFlush
 from caudal.registry import open_backend
 
 __all__ = [
-    "BACKENDS", "Catalog", "CommitInfo", "Era", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush", "declared",
+    "BACKENDS", "Catalog", "CommitInfo", "Era", "Flow", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush", "declared",
     "open_catalog",
 ]
 

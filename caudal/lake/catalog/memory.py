@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from caudal.errors import Conflict, NotFound, Unavailable
 from caudal.lake.catalog.evolution import evolve
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.port import Catalog, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
 from caudal.records import Commit, DataFile, Positions
 
 
@@ -25,6 +25,8 @@ class _Table:
     files: list[tuple[int, DataFile]] = field(default_factory=list)
     quarantine: list[DataFile] = field(default_factory=list)
     replayed: dict[tuple[int, int], str] = field(default_factory=dict)
+    audit: list[DataFile] = field(default_factory=list)
+    flow: Flow = Flow()
 
 
 class MemoryCatalog(Catalog):
@@ -119,7 +121,9 @@ class MemoryCatalog(Catalog):
     def quarantine(self, table: str) -> list[DataFile]:
         return list(self._find(table).quarantine)
 
-    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+    def replay(
+        self, table: str, replays: list[Replay], files: list[DataFile], rows: int, audit: Sequence[DataFile] = ()
+    ) -> int:
         with self._lock:
             found = self._find(table)
             if not found.commits:
@@ -128,6 +132,7 @@ class MemoryCatalog(Catalog):
             for place in places:
                 if place in found.replayed or places.count(place) > 1:
                     raise Conflict(f"table {table}: the record at shard {place[0]}, position {place[1]} was replayed before")
+            found.audit += audit
             found.replayed.update({(replay.shard, replay.position): replay.outcome for replay in replays})
             until = found.commits[-1].until
             self._add(found, until, until, (0, 0, 0, 0, rows), found.newest[-1], files, {})
@@ -135,6 +140,22 @@ class MemoryCatalog(Catalog):
 
     def replayed(self, table: str) -> dict[tuple[int, int], str]:
         return dict(self._find(table).replayed)
+
+    def audit(self, table: str) -> list[DataFile]:
+        return list(self._find(table).audit)
+
+    def pause(self, table: str, why: str) -> None:
+        with self._lock:
+            found = self._find(table)
+            if not found.flow.paused:
+                found.flow = Flow(why, time.time_ns() // 1000, found.flow.accepted)
+
+    def resume(self, table: str, accepted: Positions) -> None:
+        with self._lock:
+            self._find(table).flow = Flow(accepted=dict(accepted))
+
+    def flow(self, table: str) -> Flow:
+        return self._find(table).flow
 
     def ask_flush(self, table: str) -> None:
         """Ask the table's writer to commit what it has: see `SupportsFlush`."""

@@ -1,7 +1,7 @@
 """What every catalog promises. `caudal.testing.CatalogSuite` checks each promise."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
 
@@ -82,7 +82,19 @@ class Replay(NamedTuple):
 
     shard: int
     position: int
-    outcome: Literal["delivered", "dropped"]
+    outcome: Literal["delivered", "dropped", "imported", "discarded"]
+    """`imported`: written to the store, from where it comes again; `discarded`: given up on purpose."""
+
+
+class Flow(NamedTuple):
+    """Whether a table is delivered."""
+
+    paused: str = ""
+    """Why it is not; "" if it is."""
+    since: int = 0
+    """When it was paused, microseconds since 1970, UTC; 0 if it is not."""
+    accepted: Positions = {}
+    """Records below these positions are delivered whatever the error budget says."""
 
 
 class Catalog(ABC):
@@ -150,16 +162,35 @@ class Catalog(ABC):
         """Files of quarantined records, oldest first."""
 
     @abstractmethod
-    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+    def replay(
+        self, table: str, replays: list[Replay], files: list[DataFile], rows: int, audit: Sequence[DataFile] = ()
+    ) -> int:
         """Make rows of once quarantined records visible and mark these as dealt with; returns the version.
 
-        Needs no lease, for it moves no position. Raises Conflict if one of them was dealt with before, NotFound if
-        nothing was ever committed, and so nothing quarantined.
+        `audit` are files that say how, shown by `audit` in the same step. Needs no lease, for it moves no position.
+        Raises Conflict if one of them was dealt with before, NotFound if nothing was ever committed, and so nothing
+        quarantined.
         """
 
     @abstractmethod
     def replayed(self, table: str) -> dict[tuple[int, int], str]:
         """(shard, position) of each quarantined record that was dealt with, and its outcome."""
+
+    @abstractmethod
+    def audit(self, table: str) -> list[DataFile]:
+        """Files that say how records were edited or discarded, oldest first."""
+
+    @abstractmethod
+    def pause(self, table: str, why: str) -> None:
+        """Keep, until `resume`, that the table is not to be delivered; moves no position. The first reason stands."""
+
+    @abstractmethod
+    def resume(self, table: str, accepted: Positions) -> None:
+        """Let the table be delivered again; records below `accepted` are no longer held against its error budget."""
+
+    @abstractmethod
+    def flow(self, table: str) -> Flow:
+        """Whether the table is paused, and what was accepted when it was last resumed."""
 
     @abstractmethod
     def close(self) -> None:

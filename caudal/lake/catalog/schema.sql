@@ -22,3 +22,7 @@ CREATE TABLE IF NOT EXISTS data_file (
 CREATE TABLE IF NOT EXISTS replay (
   table_id INTEGER NOT NULL, shard INTEGER NOT NULL, position INTEGER NOT NULL, outcome TEXT NOT NULL,
   PRIMARY KEY (table_id, shard, position)) WITHOUT ROWID;
+
+-- A table without a row is delivered.
+CREATE TABLE IF NOT EXISTS flow (
+  table_id INTEGER PRIMARY KEY, paused TEXT NOT NULL, since INTEGER NOT NULL, accepted TEXT NOT NULL);

@@ -1,7 +1,7 @@
 """The embedded catalog: one SQLite file. A commit costs the files that it adds, whatever the history."""
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -12,7 +12,7 @@ import msgspec
 from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
 from caudal.lake.catalog.evolution import evolve
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.port import Catalog, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
@@ -134,7 +134,9 @@ class SqliteCatalog(Catalog):
         with translated(self._db.path):
             return list(_files(self._db.reader, self._id(table), "quarantine", SPAN))
 
-    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+    def replay(
+        self, table: str, replays: list[Replay], files: list[DataFile], rows: int, audit: Sequence[DataFile] = ()
+    ) -> int:
         def work(db: apsw.Connection, id: int) -> int:
             version = db.execute("SELECT version FROM lake_table WHERE id = ?", (id,)).get
             last = _info(db, id, version)
@@ -150,6 +152,7 @@ class SqliteCatalog(Catalog):
             newest = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
             version = _add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, "{}", newest))
             _add_files(db, id, version, "data", files)
+            _add_files(db, id, version, "audit", list(audit))
             return version
 
         return self._change(table, work)
@@ -159,6 +162,25 @@ class SqliteCatalog(Catalog):
             return {(shard, position): outcome for shard, position, outcome in self._db.reader.execute(
                 "SELECT shard, position, outcome FROM replay WHERE table_id = ?", (self._id(table),)
             )}
+
+    def audit(self, table: str) -> list[DataFile]:
+        with translated(self._db.path):
+            return list(_files(self._db.reader, self._id(table), "audit", SPAN))
+
+    def pause(self, table: str, why: str) -> None:
+        self._change(table, lambda db, id: db.execute(
+            "INSERT INTO flow VALUES (?, ?, ?, '{}') ON CONFLICT DO UPDATE SET paused = excluded.paused, since = excluded.since"
+            " WHERE flow.paused = ''", (id, why, _now()),
+        ).get)
+
+    def resume(self, table: str, accepted: Positions) -> None:
+        text = msgspec.json.encode(accepted).decode()
+        self._change(table, lambda db, id: db.execute("INSERT OR REPLACE INTO flow VALUES (?, '', 0, ?)", (id, text)).get)
+
+    def flow(self, table: str) -> Flow:
+        with translated(self._db.path):
+            row = self._db.reader.execute("SELECT paused, since, accepted FROM flow WHERE table_id = ?", (self._id(table),)).get
+        return Flow(row[0], row[1], _positions(row[2])) if row is not None else Flow()
 
     def ask_flush(self, table: str) -> None:
         """Ask the table's writer to commit what it has: see `SupportsFlush`."""
