@@ -180,5 +180,5 @@ def _dropped(catalog: Catalog, name: str) -> dict[int, int]:
         for shard, count in commit.dropped_by_shard.items():
             dropped[shard] += count
     for (shard, _), outcome in catalog.replayed(name).items():
-        dropped[shard] += outcome == "dropped"
+        dropped[shard] += outcome != "delivered"  # also given up, or come again by the store
     return dropped

@@ -19,9 +19,8 @@ NAMES = ("orders", "other")
 _tables = st.sampled_from(["orders", "orders", "other", "missing"])
 _owners = st.sampled_from(["me", "you"])
 _positions: st.SearchStrategy[Positions] = st.dictionaries(st.integers(0, 1), st.integers(0, 3), max_size=2)
-_replays = st.lists(
-    st.builds(Replay, st.integers(0, 1), st.integers(0, 3), st.sampled_from(["delivered", "dropped", "imported", "discarded"])), max_size=2
-)
+_outcomes = st.sampled_from(["delivered", "dropped", "imported", "discarded"])
+_replays = st.lists(st.builds(Replay, st.integers(0, 1), st.integers(0, 3), _outcomes), max_size=2)
 _columns = st.lists(
     st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans(),
               old_names=st.sampled_from([(), (), ("d",), ("e",)])),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from caudal.ingest.transform import Transform, open_transform
 from caudal.ingest.writer.layout import new_name, quarantine_folder
 from caudal.ingest.writer.objects import newest, put_object, put_rows
 from caudal.ingest.writer.port import Writer
-from caudal.ingest.writer.quarantine import to_table
+from caudal.ingest.writer.quarantine import to_table, with_origins
 from caudal.lake.catalog import Catalog, LakeTable, SupportsFlush
 from caudal.lake.catalog.owner import new_owner
 from caudal.lake.files import Files
@@ -143,13 +144,17 @@ class InprocessWriter(Writer):
             share = max(1, self._delivery.buffer_bytes // len(waiting))
             run = self._stream.read(self._table.source, shard, since[shard], limit_bytes=share)
             run = run[: goal[shard] - since[shard]]
-            outcomes[shard] = self._transform.apply(run)
+            outcomes[shard] = self._transformed(run)
             until[shard] = run.next
             records += len(run)
             self._learn_size(run)
         if records:
             self._commit(since, until, outcomes, records)
         return records
+
+    def _transformed(self, run: Records) -> Outcome:
+        outcome = self._transform.apply(run)
+        return replace(outcome, rejected=with_origins(run, outcome.rejected)) if outcome.rejected else outcome
 
     def _learn_size(self, run: Records) -> None:
         if len(run):

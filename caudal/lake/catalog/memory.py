@@ -26,7 +26,7 @@ class _Table:
     quarantine: list[DataFile] = field(default_factory=list)
     replayed: dict[tuple[int, int], str] = field(default_factory=dict)
     audit: list[DataFile] = field(default_factory=list)
-    flow: Flow = Flow()
+    flow: Flow = field(default_factory=Flow)
 
 
 class MemoryCatalog(Catalog):
