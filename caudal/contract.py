@@ -154,6 +154,21 @@ def lambda_handler(function: Callable[[dict[str, Any], Any], dict[str, Any]]) ->
 
 
 @dataclass(frozen=True)
+class ErrorBudget:
+    """How many records may not fit before a delivery is paused, for somebody to look, instead of filling its quarantine.
+
+    Args:
+        fraction: of the last records; 0.01 is one in a hundred.
+        of_last: how many of the last records count; of a larger batch, all of it.
+        at_least: records that must not fit, however large their share is.
+    """
+
+    fraction: float
+    of_last: int = 10_000
+    at_least: int = 10
+
+
+@dataclass(frozen=True)
 class Delivery:
     """One way in which a table reaches the lake.
 
@@ -167,6 +182,7 @@ class Delivery:
             `lambda_handler(...)`.
         into: an annotated class that describes the transformed rows, when they are not the table's own.
         key: the key of `into`.
+        error_budget: when too many records do not fit, pause; by default all of them go to quarantine.
         name: the name in SQL; by default the table's for its first delivery, else `<table>_<format>`.
     """
 
@@ -178,6 +194,7 @@ class Delivery:
     transform: UserFunction | Callable[..., Any] | None = None
     into: type | None = None
     key: Sequence[str] = ()
+    error_budget: ErrorBudget | None = None
     name: str = ""
 
 

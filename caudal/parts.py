@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from caudal.errors import CaudalError, Unavailable
+from caudal.errors import CaudalError, Paused, Unavailable
 from caudal.ingest.stream import SupportsRetention
 from caudal.learn.recommender import Recommender, table_of
 from caudal.loader import load_pipeline
@@ -20,6 +20,9 @@ from caudal.supervisor import write_error
 
 BACKOFF_SECONDS = (0.1, 10.0)
 """Least and longest wait after an error; doubled each time it comes again."""
+
+PAUSED_SECONDS = 0.5
+"""How often a writer whose table is paused looks whether it goes on."""
 
 TRIM_SECONDS = 60.0
 
@@ -143,6 +146,10 @@ def _repeat(stages: Stages, part: str, work: Callable[[], object], stop: threadi
             if failed:
                 write_error(stages.config, part, None)
                 failed, wait = False, BACKOFF_SECONDS[0]
+        except Paused:  # `caudal status` knows it from the catalog
+            write_error(stages.config, part, None)
+            failed = False
+            stop.wait(PAUSED_SECONDS)
         except Exception as error:
             known = error if isinstance(error, CaudalError) else _fault(error)
             if not isinstance(error, Unavailable) or wait > 1:

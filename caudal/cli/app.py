@@ -24,6 +24,7 @@ from caudal.cli import (
     quarantine,
     query,
     recommend,
+    resume,
     rollback,
     status,
     tables,
@@ -45,6 +46,7 @@ PANELS = {
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
         "plan": plan.plan, "apply": apply.apply, "drift": drift.drift,
+        "resume": resume.resume,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,

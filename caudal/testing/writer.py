@@ -16,6 +16,7 @@ from caudal.contract import Delivery, day, identity
 from caudal.errors import CaudalError, Unavailable
 from caudal.ingest.transform import open_transform
 from caudal.ingest.writer.replay import replay, waiting
+from caudal.testing.writer_budget import WriterBudget
 from caudal.testing.writer_lake import TIME, WriterLake, _Sale, a_sale, insist
 from caudal.testing.writer_lease import WriterLeases
 
@@ -28,7 +29,7 @@ def now(delivery: Delivery, **changes: Any) -> Delivery:
     return replace(delivery, **{"buffer_seconds": 0, **changes})
 
 
-class WriterSuite(WriterLeases):
+class WriterSuite(WriterLeases, WriterBudget):
     """Subclass as `TestXWriter`, say its URL, and every promise is checked."""
 
     scheme: str

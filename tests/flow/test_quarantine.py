@@ -173,3 +173,27 @@ def test_what_is_discarded_is_accounted_for_with_its_note(shell):
     assert shell.json("quarantine", "discard", "sale", "--all", "--note", "rest")[0]["discarded"] == 2
     assert shell("quarantine", "list") == "nothing is in quarantine\n"
     assert balanced(shell) == 0
+
+
+def test_a_spent_error_budget_pauses_its_delivery_alone_until_it_is_resumed(shell):
+    pipeline = shell.folder / "pipeline.py"
+    pipeline.write_text(PIPELINE.replace("import Delivery,", "import Delivery, ErrorBudget,").replace(
+        'Delivery("parquet")', 'Delivery("parquet", error_budget=ErrorBudget(0.01, at_least=2))'
+    ))
+    for n in range(5):
+        shell("put", "sale", json.dumps({"sale_id": f"s{n}", "quantity": n if n < 2 else "many", "note": "secret"}))
+    out = shell("flush", code=1)
+    assert "sale_csv: 5 records delivered" in out and "\nsale:" not in f"\n{out}"
+    what, hint = shell.errors.splitlines()
+    assert what.startswith("caudal: table sale is paused: 3 of the last 5 records do not fit, and its error budget is 0.01: ")
+    assert "wrong_type 3" in what and "secret" not in what
+    assert hint == "  mend the pipeline file or the source, then `caudal resume sale`"
+    status = {one["table"]: one for one in shell.json("status", code=1)["tables"]}
+    assert status["sale"]["paused"].startswith("3 of the last 5") and status["sale"]["waiting"] == 5
+    assert not status["sale_csv"]["paused"] and status["click"]["paused_since"] is None
+    shell("status", code=1)
+    assert "caudal resume sale" in shell.errors and "sale is paused since 20" in shell.errors
+    assert shell("resume", "sale") == "sale: goes on\nsale_csv: was not paused\n"
+    assert shell.json("resume", "sale") == [{"table": "sale", "resumed": False}, {"table": "sale_csv", "resumed": False}]
+    shell("flush")
+    assert shell.json("status")["ok"] and balanced(shell) == 6

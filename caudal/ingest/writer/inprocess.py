@@ -12,6 +12,7 @@ from caudal.contract import Contract, Delivery, UserFunction
 from caudal.errors import Fenced
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
+from caudal.ingest.writer.budget import Budget, paused
 from caudal.ingest.writer.layout import new_name, quarantine_folder
 from caudal.ingest.writer.objects import newest, put_object, put_rows
 from caudal.ingest.writer.port import Writer
@@ -47,6 +48,8 @@ class InprocessWriter(Writer):
         self._renew_at = 0.0
         self._may_hold = False  # also when the catalog's answer was lost
         self._flushes = 0
+        self._budget = Budget(delivery.error_budget)
+        self._accepted: Positions = {}
         self._record_bytes = 300.0  # seen so far, on average: turns a count into an estimate of bytes
 
     @classmethod
@@ -88,6 +91,10 @@ class InprocessWriter(Writer):
     def _hold(self) -> Positions:
         """Take or renew the lease; the positions to read on from."""
         if self._positions is None or time.monotonic() >= self._renew_at:
+            flow = self._catalog.flow(self._table.name)
+            if flow.paused:
+                raise paused(self._table.name, flow.paused)
+            self._accepted = flow.accepted
             self._may_hold = True
             lease = self._catalog.lease(self._table.name, self._owner, self._lease_seconds)
             if lease.epoch != self._epoch:
@@ -163,6 +170,9 @@ class InprocessWriter(Writer):
     def _commit(self, since: Positions, until: Positions, outcomes: dict[int, Outcome], records: int) -> None:
         rows = pa.concat_tables([outcome.rows for outcome in outcomes.values()])
         rejected = [record for outcome in outcomes.values() for record in outcome.rejected]
+        if why := self._budget.spent(since, until, self._accepted, rejected):
+            self._catalog.pause(self._table.name, why)
+            raise paused(self._table.name, why)
         quarantine = []
         if rejected:
             path = f"{quarantine_folder(self._database, self._table.name)}/{new_name(self._epoch, '.parquet')}"
@@ -174,4 +184,5 @@ class InprocessWriter(Writer):
             dropped=sum(o.dropped for o in outcomes.values()), quarantined=len(rejected), rows=len(rows), newest=newest(rows),
             dropped_by_shard={shard: o.dropped for shard, o in outcomes.items() if o.dropped},
         ))
+        self._budget.add(since, until, self._accepted, rejected)
         self._positions = until
