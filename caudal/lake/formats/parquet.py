@@ -1,5 +1,8 @@
 """Parquet, with zstd."""
 
+from collections.abc import Iterable
+from typing import BinaryIO
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -9,3 +12,15 @@ def encode_parquet(rows: pa.Table, compression: str = "") -> memoryview:
     out = pa.BufferOutputStream()
     pq.write_table(rows, out, compression="zstd", compression_level=1)
     return memoryview(out.getvalue())
+
+
+def write_parquet(parts: Iterable[pa.Table], out: BinaryIO) -> int:
+    """Write parts of one schema as one file, a row group a part; returns the number of rows."""
+    writer, rows = None, 0
+    for part in parts:
+        writer = writer or pq.ParquetWriter(out, part.schema, compression="zstd", compression_level=1)
+        writer.write_table(part)
+        rows += len(part)
+    if writer is not None:
+        writer.close()
+    return rows

@@ -1,7 +1,7 @@
 """Queries run by DuckDB inside the process, straight on the lake's files."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -69,6 +69,23 @@ class DuckdbQuery(Query):
     def execute(
         self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
     ) -> pa.Table:
+        return self._run(*self._planned(sql, versions, tables))
+
+    def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
+        statement, plan, definitions, relations = self._planned(sql, versions, None)
+        session = _Session(self._db.cursor())  # of its own: it is busy until the last row
+        try:
+            for batch in session.read(plan.text(definitions), relations, rows):
+                yield _tidy(pa.Table.from_batches([batch]), plan.names)
+        except duckdb.Error as error:
+            raise explained(statement, error) from None
+        finally:
+            session.close()
+
+    def _planned(
+        self, sql: str, versions: Mapping[str, int] | None, tables: Mapping[str, pa.Table] | None
+    ) -> tuple[Statement, Plan, dict[str, str], dict[str, pa.Table]]:
+        """What a query is to DuckDB, what its names stand for, and the Arrow tables that it reads."""
         statement, tree, places = self._prepare(sql)
         given = {name.lower(): table for name, table in (tables or {}).items()}
         shown = {name: self._shown(statement, name, places[name], given) for name in places if name not in given}
@@ -83,7 +100,7 @@ class DuckdbQuery(Query):
         }
         relations = {name: given[name] for name in places if name in given}
         relations |= {_tail_of(real): rows for real, rows in tails.items()}
-        return self._run(statement, plan, definitions, relations)
+        return statement, plan, definitions, relations
 
     def close(self) -> None:
         while self._idle:
@@ -168,11 +185,28 @@ class _Session:
         self._cursor = cursor
         self._known: dict[str, pa.Table] = {}
 
-    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+    def _give(self, given: Mapping[str, pa.Table]) -> None:
         for name, table in given.items():
             if self._known.get(name) is not table:
                 self._cursor.register(internal(name), table)
                 self._known[name] = table
+
+    def read(self, sql: str, given: Mapping[str, pa.Table], rows: int) -> Iterator[pa.RecordBatch]:
+        """The result as it comes; if it is empty, one batch without rows."""
+        self._give(given)
+        reader = self._cursor.sql(sql).to_arrow_reader(rows)
+        empty = True
+        try:
+            for batch in reader:
+                empty = False
+                yield batch
+        except (pa.ArrowException, OSError) as error:  # what DuckDB says on the way comes by Arrow
+            raise _as_duckdb(str(error)) from None
+        if empty:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+
+    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+        self._give(given)
         result = self._cursor.sql(sql).to_arrow_table()
         for name in [name for name, table in self._known.items() if table.nbytes > _SMALL]:
             self._cursor.unregister(internal(name))
@@ -181,6 +215,16 @@ class _Session:
 
     def close(self) -> None:
         self._cursor.close()
+
+
+_ERRORS = {name.lower(): kind for name, kind in vars(duckdb).items() if name.endswith("Exception")}
+
+
+def _as_duckdb(text: str) -> Exception:
+    """The error that DuckDB means by a text such as `Out of Range Error: …`."""
+    name = text.split(" Error: ", 1)[0].replace(" ", "").lower()
+    error: Exception = _ERRORS.get(f"{name}exception", duckdb.Error)(text)
+    return error
 
 
 class _Tree:

@@ -1,7 +1,7 @@
 """What every query engine promises. `caudal.testing.QuerySuite` checks each promise."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Protocol, Self
 
 import pyarrow as pa
@@ -45,6 +45,13 @@ class Query(ABC):
         `versions` fixes tables at a snapshot, without what came after it. `tables` lets Arrow tables stand in for tables
         of the lake, by name.
         Raises QueryError, with line, column and nearest name, for SQL that is wrong or may not run.
+        """
+
+    @abstractmethod
+    def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
+        """The result of one SELECT in parts of about `rows` rows, all of one schema: at least one part, in bounded memory.
+
+        Raises what `execute` raises, some of it only on the way.
         """
 
     @abstractmethod
