@@ -13,14 +13,18 @@ from caudal.contract import TIMESTAMP
 from caudal.ingest.changes import read_origin
 from caudal.lake.catalog import Catalog
 from caudal.lake.files import Files
+from caudal.lake.formats.parquet import read_columns
 from caudal.records import DataFile, Records, Rejected
 
 SCHEMA = pa.schema([
     pa.field("shard", pa.int32(), nullable=False), pa.field("position", pa.int64(), nullable=False),
     pa.field("arrived", TIMESTAMP, nullable=False), pa.field("reason", pa.string(), nullable=False),
     pa.field("detail", pa.string(), nullable=False), pa.field("raw", pa.binary(), nullable=False),
-    pa.field("origin", pa.string(), nullable=False),
+    pa.field("origin", pa.string()),  # files of the first version lack it
 ])
+
+CHUNK_FILES, CHUNK_BYTES = 500, 16 << 20
+"""How much is read at once: compressed."""
 
 By = Literal["reason", "shard", "day", "hour"]
 
@@ -86,7 +90,8 @@ def to_table(rejected: Sequence[Rejected]) -> pa.Table:
 
 def from_bytes(data: bytes) -> list[Rejected]:
     """Rejected records of one quarantine object."""
-    return from_table(_read(pa.BufferReader(data), SCHEMA.names))
+    found = _read(data, SCHEMA)
+    return from_table(found.set_column(len(SCHEMA) - 1, "origin", found["origin"].fill_null("")))
 
 
 def from_table(found: pa.Table) -> list[Rejected]:
@@ -106,13 +111,14 @@ def with_origins(run: Records, rejected: list[Rejected]) -> list[Rejected]:
 def search(
     catalog: Catalog, files: Files, table: str, wanted: Filter = EVERY, columns: Sequence[str] = tuple(SCHEMA.names)
 ) -> Iterator[pa.Table]:
-    """Records in quarantine that nobody has dealt with, oldest file first: a table of some of `SCHEMA` a file.
+    """Records in quarantine that nobody has dealt with, oldest file first: tables of some of the columns of `SCHEMA`.
 
     Reads no more than the columns that are asked for.
     """
     done = _places(catalog.replayed(table))
-    for file in catalog.quarantine(table):
-        found = _load(files, file, [name for name in SCHEMA.names if name in {*columns, *wanted.columns}])
+    schema = pa.schema([field for field in SCHEMA if field.name in {*columns, *wanted.columns}])
+    for some in _chunks(catalog.quarantine(table)):
+        found = _load(files, some, schema)
         mask = wanted.mask(found)
         if mask is not None:
             found = found.filter(mask)
@@ -156,18 +162,36 @@ def _group(found: pa.Table, by: By) -> Any:
     return pc.utf8_slice_codeunits(text, 0, 10 if by == "day" else 13)
 
 
-def _load(files: Files, file: DataFile, columns: list[str]) -> pa.Table:
-    location = files.location(file.path)
-    return _read(pa.BufferReader(files.get(file.path)) if location is None else location, columns)
+def _chunks(files: list[DataFile]) -> Iterator[list[DataFile]]:
+    """Files that are read at once: many, but not more than memory holds."""
+    some: list[DataFile] = []
+    for file in files:
+        if some and (len(some) == CHUNK_FILES or sum(one.bytes for one in some) + file.bytes > CHUNK_BYTES):
+            yield some
+            some = []
+        some.append(file)
+    if some:
+        yield some
 
 
-def _read(source: Any, columns: list[str]) -> pa.Table:
-    # In this thread alone: one of Arrow's that lets go of Python's bytes while Python ends would abort the process.
-    with pq.ParquetFile(source, pre_buffer=False) as file:
-        found = file.read([name for name in columns if name in file.schema_arrow.names], use_threads=False)
-    if "origin" in columns and "origin" not in found.column_names:  # of the first version
-        found = found.append_column("origin", pa.repeat("", len(found)))
+def _load(files: Files, some: list[DataFile], schema: pa.Schema) -> pa.Table:
+    locations = [location for file in some if (location := files.location(file.path)) is not None]
+    if len(locations) == len(some):
+        found = read_columns(locations, schema)
+    else:
+        found = pa.concat_tables([_read(files.get(file.path), schema) for file in some])
+    if "origin" in schema.names and found["origin"].null_count:  # of the first version
+        found = found.set_column(schema.names.index("origin"), "origin", found["origin"].fill_null(""))
     return found
+
+
+def _read(data: bytes, schema: pa.Schema) -> pa.Table:
+    # In this thread alone: one of Arrow's that lets go of Python's bytes while Python ends would abort the process.
+    with pq.ParquetFile(pa.BufferReader(data), pre_buffer=False) as file:
+        found = file.read([name for name in schema.names if name in file.schema_arrow.names], use_threads=False)
+    for name in set(schema.names) - set(found.column_names):
+        found = found.append_column(name, pa.nulls(len(found), schema.field(name).type))
+    return found.select(schema.names).cast(schema)
 
 
 def _places(done: dict[tuple[int, int], str]) -> np.ndarray:
