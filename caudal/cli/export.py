@@ -26,7 +26,7 @@ SUFFIXES: dict[str, Format] = {".csv": "csv", ".parquet": "parquet", ".jsonl": "
 
 def export(
     context: typer.Context,
-    what: Annotated[str, typer.Argument(metavar="QUERY|TABLE", help="One SELECT, or the name of a table.")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="One SELECT, or the name of a table.")],
     file: Annotated[Path, typer.Argument(help="Where to: .csv, .parquet or .jsonl.")],
     format: Annotated[Format | None, typer.Option(help="If the file's name does not say.")] = None,
     reader: Annotated[For | None, typer.Option("--for", help="Who reads a CSV: people (no cell is a formula), tools (verbatim), "

@@ -23,8 +23,8 @@ SCHEMA = pa.schema([
     pa.field("origin", pa.string()),  # files of the first version lack it
 ])
 
-CHUNK_FILES, CHUNK_BYTES = 500, 16 << 20
-"""How much is read at once: compressed."""
+CHUNK_FILES, CHUNK_ROWS, CHUNK_BYTES = 500, 100_000, 8 << 20
+"""How much is read at once; a larger file is read alone. Bytes are compressed ones."""
 
 By = Literal["reason", "shard", "day", "hour"]
 
@@ -165,10 +165,12 @@ def _group(found: pa.Table, by: By) -> Any:
 def _chunks(files: list[DataFile]) -> Iterator[list[DataFile]]:
     """Files that are read at once: many, but not more than memory holds."""
     some: list[DataFile] = []
+    rows = size = 0
     for file in files:
-        if some and (len(some) == CHUNK_FILES or sum(one.bytes for one in some) + file.bytes > CHUNK_BYTES):
+        rows, size = rows + file.rows, size + file.bytes
+        if some and (len(some) == CHUNK_FILES or rows > CHUNK_ROWS or size > CHUNK_BYTES):
             yield some
-            some = []
+            some, rows, size = [], file.rows, file.bytes
         some.append(file)
     if some:
         yield some

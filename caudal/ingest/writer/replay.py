@@ -96,7 +96,10 @@ def discard(
                 catalog.replay(table.name, [Replay(r.shard, r.position, "discarded") for r in batch], [], 0, [audit])
                 break
             except Conflict:
-                batch = _left(catalog, table.name, batch)
+                left = _left(catalog, table.name, batch)
+                if len(left) == len(batch):
+                    raise
+                batch = left
         total += len(batch)
     return total
 
