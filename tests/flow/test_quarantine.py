@@ -2,9 +2,13 @@
 
 import base64
 import json
+import threading
+import time
 
 import pytest
 
+from caudal.loader import load_pipeline
+from caudal.parts import run_writer
 from tests.flow.test_cli import Shell
 
 PIPELINE = '''
@@ -197,3 +201,35 @@ def test_a_spent_error_budget_pauses_its_delivery_alone_until_it_is_resumed(shel
     assert shell.json("resume", "sale") == [{"table": "sale", "resumed": False}, {"table": "sale_csv", "resumed": False}]
     shell("flush")
     assert shell.json("status")["ok"] and balanced(shell) == 6
+
+
+def test_a_running_writer_goes_on_by_itself_once_its_table_is_resumed(shell):
+    pipeline = shell.folder / "pipeline.py"
+    pipeline.write_text(PIPELINE.replace("import Delivery,", "import Delivery, ErrorBudget,").replace(
+        'Delivery("parquet")', 'Delivery("parquet", buffer_seconds=0, error_budget=ErrorBudget(0.01, at_least=1))'
+    ))
+    shell("put", "sale", '{"sale_id": "a", "quantity": "many"}')
+    loaded, config = load_pipeline(pipeline)
+    stop = threading.Event()
+    with loaded.open(config) as stages:
+        running = threading.Thread(target=run_writer, args=(stages, stop))
+        running.start()
+        try:
+            until(lambda: stages.catalog.flow("sale").paused)
+            shell("put", "sale", '{"sale_id": "b", "quantity": 1}')
+            status = shell.json("status", code=1)
+            assert not status["errors"] and status["tables"][0]["paused"]
+            shell("resume", "sale")
+            until(lambda: sum(stages.catalog.snapshot("sale").positions.values()) == 2)
+            assert stages.query.execute("SELECT sale_id FROM sale").to_pylist() == [{"sale_id": "b"}]
+        finally:
+            stop.set()
+            running.join()
+    assert shell.json("status")["ok"]
+
+
+def until(reached, seconds=20.0):
+    end = time.monotonic() + seconds
+    while not reached():
+        assert time.monotonic() < end
+        time.sleep(0.02)
