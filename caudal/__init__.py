@@ -10,10 +10,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
+    from caudal.budget import ErrorBudget
     from caudal.contract import (
         Delivery,
         Digits,
-        ErrorBudget,
         day,
         hour,
         identity,

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import pyarrow as pa
 
+from caudal.budget import ErrorBudget
 from caudal.errors import ContractError
 
 Kind = Literal["string", "int", "decimal", "float", "bool", "date", "timestamp", "bytes", "json"]
@@ -151,21 +152,6 @@ def per_batch(function: Callable[[pa.Table], pa.Table]) -> UserFunction:
 def lambda_handler(function: Callable[[dict[str, Any], Any], dict[str, Any]]) -> UserFunction:
     """An AWS Lambda handler with Firehose's contract: `records[].recordId/data` in and out."""
     return UserFunction(function, "lambda")
-
-
-@dataclass(frozen=True)
-class ErrorBudget:
-    """How many records may not fit before a delivery is paused, for somebody to look, instead of filling its quarantine.
-
-    Args:
-        fraction: of the last records; 0.01 is one in a hundred.
-        of_last: how many of the last records count; of a larger batch, all of it.
-        at_least: records that must not fit, however large their share is.
-    """
-
-    fraction: float
-    of_last: int = 10_000
-    at_least: int = 10
 
 
 @dataclass(frozen=True)

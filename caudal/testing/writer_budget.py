@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from caudal.contract import Delivery, ErrorBudget
+from caudal.budget import ErrorBudget
+from caudal.contract import Delivery
 from caudal.errors import Paused
 from caudal.testing.writer_lake import WriterLake, insist
 

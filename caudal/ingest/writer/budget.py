@@ -2,7 +2,7 @@
 
 from collections import Counter, deque
 
-from caudal.contract import ErrorBudget
+from caudal.budget import ErrorBudget
 from caudal.errors import Paused
 from caudal.records import Positions, Rejected
 
