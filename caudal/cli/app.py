@@ -12,11 +12,8 @@ from caudal.cli import (
     apply,
     delete,
     demo,
-<<<<<<< HEAD
     drift,
-=======
     export,
->>>>>>> 169c30c (caudal export: CSV for people, tools and SageMaker, Parquet, JSON lines; streamed, atomic)
     flush,
     get,
     import_,
@@ -49,12 +46,7 @@ PANELS = {
     "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
-<<<<<<< HEAD
-        "plan": plan.plan, "apply": apply.apply, "drift": drift.drift,
-        "resume": resume.resume,
-=======
-        "export": export.export, "resume": resume.resume,
->>>>>>> 169c30c (caudal export: CSV for people, tools and SageMaker, Parquet, JSON lines; streamed, atomic)
+        "plan": plan.plan, "apply": apply.apply, "drift": drift.drift, "export": export.export, "resume": resume.resume,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,

@@ -2,7 +2,9 @@
 
 import codecs
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -40,9 +42,14 @@ def read_json(path: Path, contract: Contract) -> Iterator[Block]:
 
 def read_line(raw: bytes, contract: Contract) -> Item:
     """The item of one line that was rejected. Raises Misfit."""
-    for rejected in Decoder(contract, "plain").decode(Records.of(0, 0, [raw])).rejected:
+    for rejected in _decoder(contract).decode(Records.of(0, 0, [raw])).rejected:
         raise Misfit(rejected.reason, rejected.detail)
     return _item(raw, contract)
+
+
+@cache
+def _decoder(contract: Contract) -> Any:
+    return open_decoder(contract, "plain")
 
 
 def _add(block: Block, text: bytes, line: int, contract: Contract) -> None:
