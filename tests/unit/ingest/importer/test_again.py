@@ -129,7 +129,7 @@ class Visit:
 @pytest.mark.parametrize("keyed", [True, False])
 def test_a_replay_of_lines_that_is_cut_off_is_made_good_and_doubles_nothing(tmp_path, when, keyed):
     cls, key, text = (Sale, ["id"], "id,quantity\na,x\nb,y\n") if keyed else (Visit, [], "page,seconds\na,x\nb,y\n")
-    table = declare_table(cls, "sale", key, None, [Delivery()], ())
+    table = declare_table({}, cls, "sale", key, None, [Delivery()])
     config = Config(folder=str(tmp_path))
     store, stream = open_store(config.url("store")), open_stream(config.url("stream"))
     if keyed:
