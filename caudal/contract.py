@@ -166,8 +166,7 @@ class Delivery:
         buffer_seconds: age of the oldest waiting record that makes a batch.
         transform: a function per record (dict to dict, list of dicts or None), or `per_batch(...)`, or
             `lambda_handler(...)`.
-        into: an annotated class that describes the transformed rows, when they are not the table's own.
-        key: the key of `into`.
+        into: an annotated class that describes the transformed rows, when they are not the table's own; `key` is its key.
         error_budget: when too many records do not fit, pause; by default all of them go to quarantine.
         name: the name in SQL; by default the table's for its first delivery, else `<table>_<format>`.
     """
