@@ -12,20 +12,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import pyarrow as pa
 
 from caudal.errors import ContractError
+from caudal.forms import CHAIN, check_form
+from caudal.forms import SYSTEM as SYSTEM
+from caudal.forms import TIMESTAMP as TIMESTAMP
+from caudal.forms import Form as Form
 
 Kind = Literal["string", "int", "decimal", "float", "bool", "date", "timestamp", "bytes", "json"]
-
-TIMESTAMP = pa.timestamp("us", "UTC")
-
-SYSTEM = pa.schema([
-    pa.field("_op", pa.string(), nullable=False),  # put, delete; event for append-only tables
-    pa.field("_reason", pa.string()),  # why it was deleted: user, ttl, erasure
-    pa.field("_event_time", TIMESTAMP, nullable=False),
-    pa.field("_event_id", pa.string(), nullable=False),
-    pa.field("_shard", pa.int32(), nullable=False),
-    pa.field("_position", pa.int64(), nullable=False),
-])
-"""Columns that every row of the lake carries beside its own."""
 
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}\Z")
 
@@ -188,6 +180,7 @@ class Contract:
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     partition: tuple[Partition, ...] = ()
+    form: Form = "caudal"
 
     @property
     def schema(self) -> pa.Schema:
@@ -196,8 +189,18 @@ class Contract:
 
     @property
     def row_schema(self) -> pa.Schema:
-        """The columns of a row in the lake: the declared ones, then `SYSTEM`."""
-        return pa.schema([*self.schema, *SYSTEM])
+        """The columns of a row in the lake: the declared ones, then `system`."""
+        return pa.schema([*self.schema, *self.system])
+
+    @property
+    def system(self) -> pa.Schema:
+        """The columns that a row carries beside its own."""
+        return pa.schema([*SYSTEM, *CHAIN]) if self.form == "dynamodb" else SYSTEM
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another system makes its records, which then come repeated, and not always in their order."""
+        return self.form in ("dynamodb", "debezium")
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if there is none."""
@@ -212,7 +215,8 @@ class Contract:
 
 
 def read_contract(
-    cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None
+    cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None,
+    form: Form = "caudal",
 ) -> Contract:
     """Read the contract that the annotations of `cls` declare; refuse one that cannot work.
 
@@ -226,7 +230,7 @@ def read_contract(
     partitions = (partition,) if isinstance(partition, Partition) else tuple(partition or ())
     if not all(isinstance(part, Partition) for part in partitions):
         raise ContractError(f"table {name}: its partition is {partition!r}", hint='write day("column"), or identity("column")')
-    contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions)
+    contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions, form)
     _check(contract)
     return contract
 
@@ -300,6 +304,7 @@ def _kind(where: str, hint: Any, digits: Digits | None) -> Kind:
 def _check(contract: Contract) -> None:
     table = f"table {contract.name}"
     names = [c.name for c in contract.columns]
+    check_form(table, contract.form)
     check_name("table", contract.name)
     if not names:
         raise ContractError(f"{table}: has no columns", hint="annotate the class: household_id: str")

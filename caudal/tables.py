@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from caudal.config import Config
-from caudal.contract import Column, Contract, Delivery, Partition, UserFunction, read_contract, snake
+from caudal.contract import Column, Contract, Delivery, Form, Partition, UserFunction, read_contract, snake
 from caudal.errors import ContractError, InvalidItem
 from caudal.ingest.store import Store
 from caudal.ingest.stream import Stream
@@ -39,6 +39,11 @@ class Table:
     def keyed(self) -> bool:
         """Whether it holds items; otherwise events are appended to it."""
         return bool(self.contract.key)
+
+    @property
+    def stored(self) -> bool:
+        """Whether the application writes its items to the store; otherwise records of another system are ingested."""
+        return self.keyed and self.contract.form == "caudal"
 
 
 def contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
@@ -109,11 +114,12 @@ class Writers(dict[str, Writer]):
 
 
 def declare_table(
-    tables: dict[str, Table], cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery]
+    tables: dict[str, Table], cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery],
+    form: Form = "caudal",
 ) -> Table:
     """Read a table's class and deliveries, and add it to the pipeline's tables. Raises ContractError."""
     taken = {name for table in tables.values() for name in (table.name, *table.lake)}
-    contract = read_contract(cls, name=name or snake(cls.__name__), key=key, partition=partition)
+    contract = read_contract(cls, name=name or snake(cls.__name__), key=key, partition=partition, form=form)
     if not deliveries:
         raise ContractError(f"table {contract.name}: no deliveries", hint="leave the argument out, or give a Delivery()")
     table = Table(contract, {}, {})
@@ -136,7 +142,7 @@ def _into(cls: type, contract: Contract, delivery: Delivery, first: bool) -> Con
         partition = delivery.partition if delivery.partition is not None else contract.partition
     else:
         default, key, partition = snake(delivery.into.__name__), tuple(delivery.key), delivery.partition or ()
-    return read_contract(delivery.into or cls, name=delivery.name or default, key=key, partition=partition)
+    return read_contract(delivery.into or cls, name=delivery.name or default, key=key, partition=partition, form=contract.form)
 
 
 def _as_function(given: UserFunction | Callable[..., Any] | None) -> UserFunction | None:

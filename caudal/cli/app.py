@@ -14,6 +14,7 @@ from caudal.cli import (
     flush,
     get,
     import_,
+    ingest,
     init,
     models,
     promote,
@@ -38,7 +39,9 @@ Example: caudal init shop
 
 PANELS = {
     "Start": {"init": init.init, "demo": demo.demo, "up": up.up},
-    "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
+    "Items and events": {
+        "import": import_.import_file, "ingest": ingest.ingest, "put": put.put, "get": get.get, "delete": delete.delete,
+    },
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
     },

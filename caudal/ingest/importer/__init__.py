@@ -46,6 +46,9 @@ def import_file(
     for quarantine, are added each time. `progress` is called with bytes read and bytes in all. Raises UsageError if the
     file cannot be read at all, or from some place on.
     """
+    if contract.form != "caudal":
+        raise UsageError(f"table {contract.name}: another system makes its records ({contract.form})",
+                         hint=f"caudal ingest {contract.name} {path}")
     done = Imported()
     events = EventLog(stream, contract)
     stamp = Stamp()

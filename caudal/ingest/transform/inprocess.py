@@ -2,14 +2,17 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caudal.contract import SYSTEM, Contract, UserFunction
+from caudal.contract import Contract, UserFunction
 from caudal.ingest.transform.batch import fitting_rows
-from caudal.ingest.transform.decode import Decoded, Decoder
+from caudal.ingest.transform.chain import Chain
+from caudal.ingest.transform.debezium import TOMBSTONE, DebeziumForm
+from caudal.ingest.transform.decode import FORMS, Decoded, Decoder
 from caudal.ingest.transform.firehose import call_handler
 from caudal.ingest.transform.form import parse_value
 from caudal.ingest.transform.port import Transform
@@ -18,12 +21,15 @@ from caudal.records import Outcome, Records, Rejected
 
 Rows = list[dict[str, Any]]
 
+FORMS.setdefault("debezium", DebeziumForm)
+
 
 class InprocessTransform(Transform):
     """Runs the user's function here; it sees only records that fit the contract."""
 
-    def __init__(self, source: Contract, into: Contract, function: UserFunction | None, form: str = "caudal") -> None:
-        self._decoder = Decoder(source, form)
+    def __init__(self, source: Contract, into: Contract, function: UserFunction | None) -> None:
+        self._decoder = Decoder(replace(source, form="caudal"), source.form)
+        self._chain = Chain(source) if source.form == "dynamodb" else None
         self._source = source
         self._into = into
         self._function = function
@@ -34,8 +40,13 @@ class InprocessTransform(Transform):
 
     def apply(self, records: Records) -> Outcome:
         decoded = self._decoder.decode(records)
+        if self._chain is not None:
+            decoded.rows = self._chain.link(decoded.rows, records)
+        tombstones = sum(record.reason == TOMBSTONE for record in decoded.rejected)
+        if tombstones:
+            decoded.rejected = [record for record in decoded.rejected if record.reason != TOMBSTONE]
         if self._function is None:
-            return Outcome(decoded.rows, len(decoded.rows), 0, decoded.rejected, dict(decoded.warnings))
+            return Outcome(decoded.rows, len(decoded.rows), tombstones, decoded.rejected, dict(decoded.warnings))
         failures: dict[int, Misfit] = {}
         rows = {"record": self._each_record, "batch": self._each_batch, "lambda": self._by_handler}[self._function.each](
             decoded, records, failures
@@ -58,7 +69,7 @@ class InprocessTransform(Transform):
         assert self._function is not None
         names = [column.name for column in self._source.columns]
         nested = [column.name for column in self._source.columns if column.kind == "json"]
-        system = decoded.rows.select(SYSTEM.names).to_pylist()
+        system = decoded.rows.select(self._into.system.names).to_pylist()
         for item, place in zip(decoded.rows.select(names).to_pylist(), system, strict=True):
             try:
                 for name in nested:

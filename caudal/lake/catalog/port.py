@@ -157,7 +157,7 @@ def evolved(old: LakeTable, new: LakeTable) -> LakeTable:
     """The table that `new` makes of `old`. Raises ContractError if it may not."""
     for what, before, after in (
         ("format", old.format, new.format), ("source", old.source, new.source), ("key", old.contract.key, new.contract.key),
-        ("partition", old.contract.partition, new.contract.partition),
+        ("partition", old.contract.partition, new.contract.partition), ("form", old.contract.form, new.contract.form),
     ):
         if before != after:
             raise _refused(old.name, f"its {what} is {_shown(before)}, the pipeline says {_shown(after)}")

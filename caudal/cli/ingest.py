@@ -1,0 +1,53 @@
+"""`caudal ingest`: change records of another system into a table's stream."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from caudal.cli.screen import bytes_bar, note, say, show_json
+from caudal.cli.session import Json, opened
+from caudal.errors import UsageError
+
+
+def ingest(
+    context: typer.Context,
+    table: Annotated[str, typer.Argument(help="A table that is declared with a form.")],
+    file: Annotated[Path, typer.Argument(help="JSON: one record a line, or one behind the other; also as .gz or .zst.")],
+    exported: Annotated[str, typer.Option(
+        metavar="TIME", help="When a full DynamoDB export was made, if no manifest beside it says so.",
+    )] = "",
+    json: Json = False,
+) -> None:
+    """Append the change records of a file to a table's stream, each as it came.
+
+    Takes DynamoDB's records as Kinesis delivers them, Debezium's, plain JSON, Kinesis records (aggregated or not), events
+    of a Lambda function, and both kinds of DynamoDB export. A file may be ingested again: events that are there already
+    count once. Records whose envelope is damaged go to quarantine, and then the exit code is 1.
+
+    Example: caudal ingest orders records.jsonl
+    """
+    from caudal.ingest.importer.ingest import ingest_file
+
+    time = _time(exported)
+    with opened(context) as stages, bytes_bar(file.name) as progress:
+        done = ingest_file(file, stages.table(table).contract, stages.stream, exported=time, progress=progress)
+    if json:
+        show_json({"table": table, "file": str(file), "appended": done.appended, "quarantined": done.rejected})
+    else:
+        say(f"{table}: {done.appended:,} appended, {done.rejected:,} quarantined")
+    if done.rejected:
+        note(f"caudal: {done.rejected:,} records of {file.name} are damaged")
+        note("  see them after `caudal flush`: caudal quarantine list")
+        raise typer.Exit(1)
+
+
+def _time(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        made = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--exported {text}: not a time", hint="write it like 2026-01-31T12:00:00Z") from None
+    return made if made.tzinfo is not None else made.replace(tzinfo=UTC)

@@ -1,0 +1,115 @@
+"""What change records come wrapped in: Kinesis records, events of a Lambda function, lines of a DynamoDB export."""
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from datetime import datetime
+
+import msgspec
+
+from caudal.errors import UsageError
+from caudal.forms import Form
+from caudal.ingest.importer.port import BadLine
+from caudal.ingest.stream.kpl import KplError, user_records
+from caudal.ingest.transform.form import UNREADABLE
+
+_NONE = msgspec.Raw(b"")
+
+
+class _Kinesis(msgspec.Struct):
+    data: str
+
+
+class _Document(msgspec.Struct):
+    """The members by which an envelope is told."""
+
+    Records: list[msgspec.Raw] = []
+    kinesis: _Kinesis | None = None  # a record of a Lambda event
+    Data: str = ""  # a record as GetRecords answers it
+    SequenceNumber: str = ""
+    PartitionKey: str = ""
+    Item: msgspec.Raw = _NONE  # a line of a full export
+    Metadata: msgspec.Raw = _NONE  # a line of an incremental export
+    Keys: msgspec.Raw = _NONE
+    NewImage: msgspec.Raw = _NONE
+    OldImage: msgspec.Raw = _NONE
+
+
+class _Number(msgspec.Struct):
+    N: str
+
+
+class _Metadata(msgspec.Struct):
+    WriteTimestampMicros: _Number
+
+
+_document = msgspec.json.Decoder(_Document)
+_metadata = msgspec.json.Decoder(_Metadata)
+
+
+def unwrapped(document: bytes, form: Form, exported: datetime | None) -> Iterator[bytes | BadLine]:
+    """The records that a JSON document wraps; itself if it wraps none, whatever it is: the transform says what is wrong.
+
+    `exported` is the time of a full export, whose lines do not say it. Raises UsageError if it is missing.
+    """
+    try:
+        seen = _document.decode(document)
+    except UNREADABLE:
+        yield document
+        return
+    if seen.Records:
+        for record in seen.Records:
+            yield from unwrapped(bytes(record), form, exported)
+    elif seen.kinesis is not None:
+        yield from _of_kinesis(seen.kinesis.data, document)
+    elif seen.Data and seen.SequenceNumber and seen.PartitionKey:
+        yield from _of_kinesis(seen.Data, document)
+    elif form == "dynamodb" and seen.Item:
+        yield _snapshot(document, seen, exported)
+    elif form == "dynamodb" and seen.Metadata:
+        yield _written(document, seen)
+    else:
+        yield document
+
+
+def _of_kinesis(data: str, document: bytes) -> Iterator[bytes | BadLine]:
+    try:
+        raw = base64.b64decode(data, validate=True)
+    except ValueError:
+        yield BadLine("base64_format", "the data of a Kinesis record is not base64", document)
+        return
+    try:
+        yield from user_records(raw)
+    except KplError as error:
+        yield BadLine(error.reason, str(error), raw)
+
+
+def _snapshot(line: bytes, seen: _Document, exported: datetime | None) -> bytes:
+    """An item of a full export, as if it had been inserted when the export was made."""
+    if exported is None:
+        raise UsageError("a full export's lines do not say when it was made",
+                         hint="add --exported TIME: exportTime in its manifest-summary.json")
+    time = round(exported.timestamp() * 1e6)
+    return _change(b"%d %b" % (time, line), b"INSERT", time, b"", bytes(seen.Item))
+
+
+def _written(line: bytes, seen: _Document) -> bytes | BadLine:
+    """An item of an incremental export; of one that was deleted there may be but its key."""
+    try:
+        time = int(_metadata.decode(seen.Metadata).WriteTimestampMicros.N)
+    except (*UNREADABLE, ValueError):
+        return BadLine("timestamp_format", "the Metadata of an export's line has no WriteTimestampMicros", line)
+    old, new = bytes(seen.OldImage), bytes(seen.NewImage)
+    if not new:
+        return _change(line, b"REMOVE", time, old or bytes(seen.Keys), b"")
+    return _change(line, b"MODIFY" if old else b"INSERT", time, old, new)
+
+
+def _change(identity: bytes, name: bytes, time: int, old: bytes, new: bytes) -> bytes:
+    """A change record in DynamoDB's form, known by the digest of what makes it itself."""
+    images = b"".join(b',"%b":%b' % (key, image) for key, image in ((b"OldImage", old), (b"NewImage", new)) if image)
+    id = hashlib.blake2b(identity.strip(), digest_size=16).hexdigest().encode()
+    return (
+        b'{"eventID":"export-%b","eventName":"%b","dynamodb":{"ApproximateCreationDateTime":%d,'
+        b'"ApproximateCreationDateTimePrecision":"MICROSECOND"%b}}' % (id, name, time, images)
+    )
