@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from caudal.cli.screen import bytes_bar, note, say, show_json
+from caudal.cli.screen import bytes_bar, say, show_json
 from caudal.cli.session import Json, opened
 from caudal.errors import UsageError
 
@@ -24,7 +24,7 @@ def ingest(
 
     Takes DynamoDB's records as Kinesis delivers them, Debezium's, plain JSON, Kinesis records (aggregated or not), events
     of a Lambda function, and both kinds of DynamoDB export. A file may be ingested again: events that are there already
-    count once. Records whose envelope is damaged go to quarantine, and then the exit code is 1.
+    count once. What is damaged goes to quarantine with the next `caudal flush`.
 
     Example: caudal ingest orders records.jsonl
     """
@@ -32,15 +32,11 @@ def ingest(
 
     time = _time(exported)
     with opened(context) as stages, bytes_bar(file.name) as progress:
-        done = ingest_file(file, stages.table(table).contract, stages.stream, exported=time, progress=progress)
+        appended = ingest_file(file, stages.table(table).contract, stages.stream, exported=time, progress=progress)
     if json:
-        show_json({"table": table, "file": str(file), "appended": done.appended, "quarantined": done.rejected})
+        show_json({"table": table, "file": str(file), "appended": appended})
     else:
-        say(f"{table}: {done.appended:,} appended, {done.rejected:,} quarantined")
-    if done.rejected:
-        note(f"caudal: {done.rejected:,} records of {file.name} are damaged")
-        note("  see them after `caudal flush`: caudal quarantine list")
-        raise typer.Exit(1)
+        say(f"{table}: {appended:,} records appended")
 
 
 def _time(text: str) -> datetime | None:

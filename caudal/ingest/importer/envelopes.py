@@ -9,7 +9,6 @@ import msgspec
 
 from caudal.errors import UsageError
 from caudal.forms import Form
-from caudal.ingest.importer.port import BadLine
 from caudal.ingest.stream.kpl import KplError, user_records
 from caudal.ingest.transform.form import UNREADABLE
 
@@ -47,8 +46,8 @@ _document = msgspec.json.Decoder(_Document)
 _metadata = msgspec.json.Decoder(_Metadata)
 
 
-def unwrapped(document: bytes, form: Form, exported: datetime | None) -> Iterator[bytes | BadLine]:
-    """The records that a JSON document wraps; itself if it wraps none, whatever it is: the transform says what is wrong.
+def unwrapped(document: bytes, form: Form, exported: datetime | None) -> Iterator[bytes]:
+    """The records that a JSON document wraps; itself if it wraps none, or none that can be read.
 
     `exported` is the time of a full export, whose lines do not say it. Raises UsageError if it is missing.
     """
@@ -61,9 +60,9 @@ def unwrapped(document: bytes, form: Form, exported: datetime | None) -> Iterato
         for record in seen.Records:
             yield from unwrapped(bytes(record), form, exported)
     elif seen.kinesis is not None:
-        yield from _of_kinesis(seen.kinesis.data, document)
+        yield from _of_kinesis(seen.kinesis.data) or [document]
     elif seen.Data and seen.SequenceNumber and seen.PartitionKey:
-        yield from _of_kinesis(seen.Data, document)
+        yield from _of_kinesis(seen.Data) or [document]
     elif form == "dynamodb" and seen.Item:
         yield _snapshot(document, seen, exported)
     elif form == "dynamodb" and seen.Metadata:
@@ -72,16 +71,16 @@ def unwrapped(document: bytes, form: Form, exported: datetime | None) -> Iterato
         yield document
 
 
-def _of_kinesis(data: str, document: bytes) -> Iterator[bytes | BadLine]:
+def _of_kinesis(data: str) -> list[bytes]:
+    """The user records in base64; a damaged aggregate whole, and nothing if it is not base64."""
     try:
         raw = base64.b64decode(data, validate=True)
     except ValueError:
-        yield BadLine("base64_format", "the data of a Kinesis record is not base64", document)
-        return
+        return []
     try:
-        yield from user_records(raw)
-    except KplError as error:
-        yield BadLine(error.reason, str(error), raw)
+        return user_records(raw)
+    except KplError:
+        return [raw]
 
 
 def _snapshot(line: bytes, seen: _Document, exported: datetime | None) -> bytes:
@@ -93,12 +92,12 @@ def _snapshot(line: bytes, seen: _Document, exported: datetime | None) -> bytes:
     return _change(b"%d %b" % (time, line), b"INSERT", time, b"", bytes(seen.Item))
 
 
-def _written(line: bytes, seen: _Document) -> bytes | BadLine:
+def _written(line: bytes, seen: _Document) -> bytes:
     """An item of an incremental export; of one that was deleted there may be but its key."""
     try:
         time = int(_metadata.decode(seen.Metadata).WriteTimestampMicros.N)
     except (*UNREADABLE, ValueError):
-        return BadLine("timestamp_format", "the Metadata of an export's line has no WriteTimestampMicros", line)
+        return line
     old, new = bytes(seen.OldImage), bytes(seen.NewImage)
     if not new:
         return _change(line, b"REMOVE", time, old or bytes(seen.Keys), b"")

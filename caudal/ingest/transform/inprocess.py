@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from caudal.contract import Contract, UserFunction
+from caudal.ingest.stream.kpl import KplError, user_records
 from caudal.ingest.transform.batch import fitting_rows
 from caudal.ingest.transform.chain import Chain
 from caudal.ingest.transform.debezium import TOMBSTONE, DebeziumForm
@@ -43,8 +44,7 @@ class InprocessTransform(Transform):
         if self._chain is not None:
             decoded.rows = self._chain.link(decoded.rows, records)
         tombstones = sum(record.reason == TOMBSTONE for record in decoded.rejected)
-        if tombstones:
-            decoded.rejected = [record for record in decoded.rejected if record.reason != TOMBSTONE]
+        decoded.rejected = [_explained(record) for record in decoded.rejected if record.reason != TOMBSTONE]
         if self._function is None:
             return Outcome(decoded.rows, len(decoded.rows), tombstones, decoded.rejected, dict(decoded.warnings))
         failures: dict[int, Misfit] = {}
@@ -122,6 +122,15 @@ class InprocessTransform(Transform):
                 else:
                     waiting += [part.slice(len(part) // 2), part.slice(0, len(part) // 2)]
         return pa.concat_tables(done) if done else self._into.row_schema.empty_table()
+
+
+def _explained(record: Rejected) -> Rejected:
+    """An aggregate that reached us whole is damaged: that says more than that it is no JSON."""
+    try:
+        user_records(record.raw)
+    except KplError as error:
+        return record._replace(reason=error.reason, detail=str(error))
+    return record
 
 
 def _as_rows(made: Any) -> Rows:
