@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 import pyarrow as pa
 
-from caudal.errors import ContractError
+from caudal.errors import ContractError, UsageError
 
 Form = Literal["caudal", "plain", "dynamodb", "debezium"]
 """caudal's own records, plain JSON objects, or the change records of another system."""
@@ -27,6 +27,12 @@ CHAIN = pa.schema([
     pa.field("_sequence", pa.string()),  # the source's own number, where it sends one; sorts as text
 ])
 """By which changes of one key and one time find their order; of rows whose records are in DynamoDB's form."""
+
+
+def check_own(table: str, form: str) -> None:
+    """Raises UsageError for a table that is not written here, for another system makes its records."""
+    if form != "caudal":
+        raise UsageError(f"table {table}: another system makes its records ({form})", hint=f"caudal ingest {table} FILE")
 
 
 def check_form(where: str, form: str) -> None:
