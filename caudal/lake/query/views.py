@@ -1,7 +1,7 @@
 """The SQL of what a table shows: every change, or the latest state of each key."""
 
 from caudal.contract import Contract
-from caudal.lake.query.foreign import current_by_chain, current_by_event_id, without_repeats
+from caudal.lake.query.foreign import latest, without_repeats
 from caudal.lake.query.sources import ROW, quoted
 
 
@@ -26,7 +26,7 @@ def current(contract: Contract, rows: str, has_row_ids: bool) -> str:
     for row_number, 0.09 s for one key. CSV has no ids, and to read it twice costs more than the window.
     """
     if contract.foreign:
-        return current_by_chain(contract, rows) if contract.form == "dynamodb" else current_by_event_id(contract, rows)
+        return latest(contract, rows, has_row_ids)
     key = ", ".join(quoted(name) for name in contract.key)
     if not has_row_ids:
         columns = ", ".join(quoted(column.name) for column in contract.columns)
