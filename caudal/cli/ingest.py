@@ -24,7 +24,7 @@ def ingest(
 
     Takes DynamoDB's records as Kinesis delivers them, Debezium's, plain JSON, Kinesis records (aggregated or not), events
     of a Lambda function, and both kinds of DynamoDB export. A file may be ingested again: events that are there already
-    count once. What is damaged goes to quarantine with the next `caudal flush`.
+    count once, but for plain JSON, which has no event ids. What is damaged goes to quarantine with the next `caudal flush`.
 
     Example: caudal ingest orders records.jsonl
     """

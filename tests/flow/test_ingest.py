@@ -75,6 +75,9 @@ def test_the_state_is_that_of_the_last_change_and_repeats_count_once(caudal):
 
 def test_every_record_is_accounted_for(caudal):
     caudal("verify")
+    delivered = {one["table"]: (one["delivered"], one["quarantined"]) for one in json.loads(caudal("status", "--json"))["tables"]}
+    assert delivered == {"orders": (8, 2), "orders_csv": (8, 2), "product": (4, 0), "click": (2, 0)}
+    assert caudal("tables", "orders").splitlines()[0] == "orders: items by order_id, in parquet, fed by dynamodb"
     assert {one["reason"] for one in json.loads(caudal("quarantine", "list", "--json"))} == {"invalid_json"}
 
 

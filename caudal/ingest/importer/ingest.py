@@ -24,7 +24,7 @@ def ingest_file(
     """Append each change record of a file, out of whatever wraps it, to the stream of a table that takes such records.
 
     Returns how many. What is damaged is appended as it is: the transform says what is wrong, and quarantines it. A file
-    that was ingested before changes nothing: its event ids are known. `exported` is the time of a full DynamoDB
+    that was ingested before changes nothing, if its records have event ids. `exported` is the time of a full DynamoDB
     export; if its manifest is where AWS puts it, it is read there. Raises UsageError if the file cannot be read, or the
     table takes no records of another system.
     """
