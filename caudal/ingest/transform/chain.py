@@ -5,7 +5,6 @@ OldImage of one is the NewImage of the one before: that tells the order. Images 
 """
 
 import threading
-from typing import Any
 
 import duckdb
 import numpy as np
@@ -20,7 +19,8 @@ class Chain:
     """Reads the columns of `CHAIN` from records in DynamoDB's form."""
 
     def __init__(self, contract: Contract) -> None:
-        self._sql = _sql(contract)
+        self._sql = _sql(contract, "line")
+        self._careful = _sql(contract, "try_cast(line AS JSON)")
         self._here = threading.local()
 
     def link(self, rows: pa.Table, records: Records) -> pa.Table:
@@ -29,41 +29,44 @@ class Chain:
         lines = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(records), [None, offsets, pa.py_buffer(records.data)])
         where = rows["_position"].combine_chunks().to_numpy() - records.first
         given = pa.table({"line": lines.take(pa.array(where)).cast(pa.large_string())})
-        found = self._database().from_arrow(given).query("given", self._sql).to_arrow_table().cast(CHAIN)
+        try:
+            found = self._ask(self._sql, given)
+        except duckdb.Error:  # JSON by our reading and not by DuckDB's: half a surrogate pair, say
+            found = self._ask(self._careful, given)
         return pa.Table.from_arrays([*rows.columns, *found.columns], schema=pa.schema([*rows.schema, *CHAIN]))
 
-    def _database(self) -> Any:
-        """One a thread: connections are not shared."""
+    def _ask(self, sql: str, given: pa.Table) -> pa.Table:
+        """The answer of a database of this thread's own: connections are not shared."""
         if not hasattr(self._here, "database"):
             self._here.database = duckdb.connect(":memory:", config={"threads": 1})
-        return self._here.database
+        return self._here.database.from_arrow(given).query("given", sql).to_arrow_table().cast(CHAIN)
 
 
-def _sql(contract: Contract) -> str:
+def _sql(contract: Contract, line: str) -> str:
+    """What is asked of `given`; `line` is SQL of a record."""
     n = len(contract.columns)
     whole = [f"$.dynamodb.{image}.{column.name}" for image in ("OldImage", "NewImage") for column in contract.columns]
-    paths = ", ".join(f"'{path}'" for path in (*whole, "$.dynamodb.SequenceNumber", "$.eventName"))
-    nested = [n for n, column in enumerate(contract.columns, 1) if column.kind == "json"]
-    key = 1 + max((place for place, column in enumerate(contract.columns) if column.name in contract.key), default=0)
-    before, after = (_digest(f"found[{first}:{first + n - 1}]", key, nested) for first in (1, n + 1))
+    paths = ", ".join(f"'{path}'" for path in (*whole, "$.eventName", "$.dynamodb.SequenceNumber"))
+    before, after = (_digest(contract, first) for first in (1, n + 1))
     return (
-        f"SELECT CASE op WHEN 'INSERT' THEN 0 ELSE {before} END AS _before,"
-        f" CASE op WHEN 'REMOVE' THEN 0 ELSE {after} END AS _after,"
-        " lpad(sequence, 40, '0') AS _sequence"
-        f" FROM (SELECT found, found[{2 * n + 2}]->>'$' AS op, found[{2 * n + 1}]->>'$' AS sequence"
-        f" FROM (SELECT json_extract(try_cast(line AS JSON), [{paths}]) AS found FROM given))"
+        f"SELECT CASE found[{2 * n + 1}] WHEN 'INSERT' THEN 0 ELSE {before} END AS _before,"
+        f" CASE found[{2 * n + 1}] WHEN 'REMOVE' THEN 0 ELSE {after} END AS _after,"
+        f" lpad(found[{2 * n + 2}], 40, '0') AS _sequence"
+        f" FROM (SELECT json_extract_string({line}, [{paths}]) AS found FROM given)"
     )
 
 
-def _digest(image: str, key: int, nested: list[int]) -> str:
-    """SQL of an image's digest, from 1 to 2^62; NULL for an image that is not there, and so has no key.
+def _digest(contract: Contract, first: int) -> str:
+    """SQL of the digest, from 1 to 2^62, of the image whose columns are `found[first]` and on; NULL if it has no key.
 
     Maps and sets may come in another order the next time: of nested values the parts count, and not their order.
     """
-    values = image
-    if nested:
-        values = (
-            f"list_transform({image}, lambda v, i: CASE WHEN i IN ({', '.join(map(str, nested))})"
-            r" THEN list_sort(regexp_split_to_array(v::VARCHAR, '[][{},:]'))::VARCHAR ELSE v::VARCHAR END)"
-        )
-    return f"CASE WHEN {image}[{key}] IS NOT NULL THEN (md5_number_lower({values}::VARCHAR) >> 2)::BIGINT + 1 END"
+    parts = []
+    for place, column in enumerate(contract.columns, first):
+        value = f"found[{place}]"
+        if column.kind == "json":
+            value = f"list_sort(regexp_split_to_array({value}, '[][{{}},:]'))::VARCHAR"
+        parts.append(f"coalesce({value}, '')")
+    names = [column.name for column in contract.columns]
+    there = f"found[{first + names.index(contract.key[0]) if contract.key else first}] IS NOT NULL"
+    return f"CASE WHEN {there} THEN (md5_number_lower(concat_ws('|', {', '.join(parts)})) >> 2)::BIGINT + 1 END"

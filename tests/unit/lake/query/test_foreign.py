@@ -136,6 +136,13 @@ def test_a_change_without_an_old_image_is_ordered_by_time_and_position():
     assert fed("SELECT DISTINCT _before FROM orders_history") == [{"_before": None}]
 
 
+def test_a_record_that_only_we_read_as_json_costs_its_neighbours_nothing():
+    strange = json.dumps(change("e9", 1000, {"qty": 8}, {"qty": 9}, "o9")).replace('"userIdentity": null', r'"userIdentity": "\ud800"').encode()
+    fed = Fed([[strange, change("e2", 2000, {"qty": 2}, {"qty": 3}), change("e1", 2000, {"qty": 1}, {"qty": 2})]])
+    assert fed("SELECT qty FROM orders ORDER BY qty") == [{"qty": 3}, {"qty": 9}]
+    assert fed("SELECT _before, _after FROM orders_history WHERE order_id = 'o9'") == [{"_before": None, "_after": None}]
+
+
 def test_maps_and_sets_in_another_order_are_the_same_image():
     class Bag:
         order_id: str
