@@ -59,14 +59,15 @@ def _sql(contract: Contract, line: str) -> str:
 def _digest(contract: Contract, first: int) -> str:
     """SQL of the digest, from 1 to 2^62, of the image whose columns are `found[first]` and on; NULL if it has no key.
 
-    Maps and sets may come in another order the next time: of nested values the parts count, and not their order.
+    Columns go by name, and an attribute that is not there counts for nothing: so a new column changes no digest of items
+    without it. Maps and sets may come in another order the next time: of nested values the parts count, and not their order.
     """
     parts = []
-    for place, column in enumerate(contract.columns, first):
+    for place, column in sorted(enumerate(contract.columns, first), key=lambda found: found[1].name):
         value = f"found[{place}]"
         if column.kind == "json":
             value = f"list_sort(regexp_split_to_array({value}, '[][{{}},:]'))::VARCHAR"
-        parts.append(f"coalesce({value}, '')")
+        parts.append(f"'{column.name}=' || {value}")
     names = [column.name for column in contract.columns]
     there = f"found[{first + names.index(contract.key[0]) if contract.key else first}] IS NOT NULL"
     return f"CASE WHEN {there} THEN (md5_number_lower(concat_ws('|', {', '.join(parts)})) >> 2)::BIGINT + 1 END"

@@ -79,6 +79,17 @@ def test_records_as_kinesis_delivers_them_become_the_current_state(shop):
     assert shop("SELECT * FROM {}") == [{"order_id": "o1", "qty": 5}]
 
 
+def test_what_is_not_delivered_yet_is_in_the_state_already(shop):
+    shop.ingest(change("e2", 2000, 5), change("e1", 1000, 1, "INSERT"))
+    shop.writer.flush()
+    shop.ingest(change("e3", 1500, 4), change("e2", 2000, 5))
+    ask = shop.stages.query.execute
+    assert ask('SELECT qty FROM "order"').to_pylist() == [{"qty": 5}]
+    assert ask("SELECT count(*) AS n FROM order_history").to_pylist() == [{"n": 3}]
+    shop.ingest(change("e4", 3000, 5, "REMOVE"))
+    assert ask('SELECT qty FROM "order"').to_pylist() == []
+
+
 def test_a_file_that_is_ingested_again_changes_nothing(shop):
     for _ in range(2):
         shop.ingest(change("e2", 2000, 5), change("e1", 1000, 1, "INSERT"))
