@@ -14,13 +14,13 @@ from caudal.errors import UsageError
 def ingest(
     context: typer.Context,
     table: Annotated[str, typer.Argument(help="A table that is declared with a form.")],
-    file: Annotated[Path, typer.Argument(help="JSON: one record a line, or one behind the other; also as .gz or .zst.")],
+    files: Annotated[list[Path], typer.Argument(help="JSON: one record a line, or one behind the other; also as .gz or .zst.")],
     exported: Annotated[str, typer.Option(
         metavar="TIME", help="When a full DynamoDB export was made, if no manifest beside it says so.",
     )] = "",
     json: Json = False,
 ) -> None:
-    """Append the change records of a file to a table's stream, each as it came.
+    """Append the change records of files to a table's stream, each as it came.
 
     Takes DynamoDB's records as Kinesis delivers them, Debezium's, plain JSON, Kinesis records (aggregated or not), events
     of a Lambda function, and both kinds of DynamoDB export. A file may be ingested again: events that are there already
@@ -30,11 +30,14 @@ def ingest(
     """
     from caudal.ingest.importer.ingest import ingest_file
 
-    time = _time(exported)
-    with opened(context) as stages, bytes_bar(file.name) as progress:
-        appended = ingest_file(file, stages.table(table).contract, stages.stream, exported=time, progress=progress)
+    time, appended = _time(exported), 0
+    with opened(context) as stages:
+        contract = stages.table(table).contract
+        for file in files:
+            with bytes_bar(file.name) as progress:
+                appended += ingest_file(file, contract, stages.stream, exported=time, progress=progress)
     if json:
-        show_json({"table": table, "file": str(file), "appended": appended})
+        show_json({"table": table, "files": [str(file) for file in files], "appended": appended})
     else:
         say(f"{table}: {appended:,} records appended")
 

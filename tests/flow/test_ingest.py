@@ -49,6 +49,7 @@ def caudal(tmp_path_factory):
     (folder / "product.jsonl").write_text(json.dumps({"before": None, "after": {"product_id": 7, "title": "tea"}, "op": "c",
                                                       "source": {"lsn": 5, "ts_ms": 1767225661573}}) + "\nnull\n")
     (folder / "clicks.json").write_text('{"page":"home"}{"page":"tea"}')
+    (folder / "more.json").write_text('{\n  "page": "jam"\n}')
 
     def run(*words, code=0):
         done = subprocess.run([sys.executable, "-W", "error", "-m", "caudal.cli", *words], cwd=folder, capture_output=True, text=True,
@@ -59,7 +60,7 @@ def caudal(tmp_path_factory):
     for _ in range(2):
         assert run("ingest", "orders", "orders.jsonl") == "orders: 4 records appended\n"
         assert json.loads(run("ingest", "product", "product.jsonl", "--json"))["appended"] == 2
-    run("ingest", "click", "clicks.json")
+    assert run("ingest", "click", "clicks.json", "more.json") == "click: 3 records appended\n"
     run("flush")
     return run
 
@@ -70,13 +71,13 @@ def test_the_state_is_that_of_the_last_change_and_repeats_count_once(caudal):
         assert json.loads(caudal("query", f"SELECT count(*) AS n, sum(qty) AS qty FROM {table}_history", "--json")) == [{"n": 3, "qty": 6}]
     assert json.loads(caudal("query", "SELECT * FROM product", "--json")) == [{"product_id": 7, "title": "tea"}]
     assert json.loads(caudal("query", "SELECT count(*) AS n FROM product_history", "--json")) == [{"n": 1}]
-    assert json.loads(caudal("query", "SELECT page FROM click ORDER BY page", "--json")) == [{"page": "home"}, {"page": "tea"}]
+    assert json.loads(caudal("query", "SELECT page FROM click ORDER BY page", "--json")) == [{"page": page} for page in ("home", "jam", "tea")]
 
 
 def test_every_record_is_accounted_for(caudal):
     caudal("verify")
     delivered = {one["table"]: (one["delivered"], one["quarantined"]) for one in json.loads(caudal("status", "--json"))["tables"]}
-    assert delivered == {"orders": (8, 2), "orders_csv": (8, 2), "product": (4, 0), "click": (2, 0)}
+    assert delivered == {"orders": (8, 2), "orders_csv": (8, 2), "product": (4, 0), "click": (3, 0)}
     assert caudal("tables", "orders").splitlines()[0] == "orders: items by order_id, in parquet, fed by dynamodb"
     assert {one["reason"] for one in json.loads(caudal("quarantine", "list", "--json"))} == {"invalid_json"}
 

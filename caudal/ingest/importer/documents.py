@@ -10,7 +10,9 @@ import pyarrow as pa
 
 from caudal.errors import UsageError
 
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 512 << 10
+"""Small, for Python counts the lines before each error that it finds."""
+
 LONGEST = 64 << 20
 """Bytes of one document; what is longer is taken as lines."""
 
@@ -30,9 +32,9 @@ def read_documents(path: Path) -> Iterator[tuple[list[bytes], int, int]]:
     try:
         with path.open("rb") as file, pa.input_stream(file, compression=_SUFFIXES.get(path.suffix)) as source:
             while not last:
-                data = source.read(BLOCK_BYTES)
+                data = source.read(max(BLOCK_BYTES, len(rest)))
                 last = not data
-                documents, rest = split(rest.removeprefix(codecs.BOM_UTF8) + data, last)
+                documents, rest = split((rest + data).removeprefix(codecs.BOM_UTF8), last)
                 yield documents, min(file.tell(), total) if not last else total, total
     except (OSError, pa.ArrowInvalid) as error:
         raise UsageError(f"{path}: cannot be read: {error}", hint="check the file") from None
@@ -41,22 +43,34 @@ def read_documents(path: Path) -> Iterator[tuple[list[bytes], int, int]]:
 def split(data: bytes, last: bool) -> tuple[list[bytes], bytes]:
     """The documents in some bytes of a file, and the bytes that belong to one that goes on behind them."""
     text = data.decode("utf-8", "surrogateescape")
-    found, place, scanned = [], 0, 0
+    found, place, scanned, another = [], 0, 0, 0
     while (place := _skip(text, place)) < len(text):
-        end = text.find("\n", place)
-        if place >= scanned and _is_document(text[place : end if end >= 0 else None]):
-            end = end if end >= 0 else len(text)
-        else:
-            scanned = max(scanned, end)  # to try the whole line again for each of its documents would take for ever
-            try:
-                end = _scan(text, place)[1]
-            except (JSONDecodeError, RecursionError):
-                if not last and "\n{" not in text[place:] and len(text) - place < LONGEST:
+        line = text.find("\n", place)
+        end = line if line >= 0 else len(text)
+        if place < scanned or not _is_document(text[place:end]):
+            scanned = end  # to try the whole line again for each of its documents would take for ever
+            finish = _end(text, place)
+            if finish < 0:
+                if 0 <= another <= place:
+                    another = text.find("\n{", place)
+                goes_on = another < 0 and (line < 0 or text[place] in "{[")
+                if goes_on and not last and len(text) - place < LONGEST:
                     break
-                end = end if end >= 0 else len(text)
+            else:
+                end = finish
         found.append(_bytes(text[place:end]).rstrip())
         place = end
     return found, b"" if place >= len(text) else _bytes(text[place:])
+
+
+def _end(text: str, place: int) -> int:
+    """The place behind the object or list that starts here; -1 if there is none, or not all of it."""
+    if text[place] not in "{[":
+        return -1
+    try:
+        return _scan(text, place)[1]
+    except (JSONDecodeError, RecursionError):
+        return -1
 
 
 def _is_document(line: str) -> bool:

@@ -51,24 +51,30 @@ def unwrapped(document: bytes, form: Form, exported: datetime | None) -> Iterato
 
     `exported` is the time of a full export, whose lines do not say it. Raises UsageError if it is missing.
     """
+    records = _read(document).Records
+    for record in [bytes(record) for record in records] or [document]:
+        yield from _unwrapped(record, form, exported)
+
+
+def _unwrapped(record: bytes, form: Form, exported: datetime | None) -> list[bytes]:
+    seen = _read(record)
+    if seen.kinesis is not None:
+        return _of_kinesis(seen.kinesis.data) or [record]
+    if seen.Data and seen.SequenceNumber and seen.PartitionKey:
+        return _of_kinesis(seen.Data) or [record]
+    if form == "dynamodb" and seen.Item:
+        return [_snapshot(record, seen, exported)]
+    if form == "dynamodb" and seen.Metadata:
+        return [_written(record, seen)]
+    return [record]
+
+
+def _read(document: bytes) -> _Document:
+    """The document's members; none of what is no such document."""
     try:
-        seen = _document.decode(document)
+        return _document.decode(document)
     except UNREADABLE:
-        yield document
-        return
-    if seen.Records:
-        for record in seen.Records:
-            yield from unwrapped(bytes(record), form, exported)
-    elif seen.kinesis is not None:
-        yield from _of_kinesis(seen.kinesis.data) or [document]
-    elif seen.Data and seen.SequenceNumber and seen.PartitionKey:
-        yield from _of_kinesis(seen.Data) or [document]
-    elif form == "dynamodb" and seen.Item:
-        yield _snapshot(document, seen, exported)
-    elif form == "dynamodb" and seen.Metadata:
-        yield _written(document, seen)
-    else:
-        yield document
+        return _Document()
 
 
 def _of_kinesis(data: str) -> list[bytes]:

@@ -15,6 +15,7 @@ from caudal.contract import Contract, read_contract
 from caudal.errors import UsageError
 from caudal.ingest.importer import import_file
 from caudal.ingest.importer.documents import split
+from caudal.ingest.importer.envelopes import unwrapped
 from caudal.ingest.importer.ingest import ingest_file
 from caudal.ingest.stream import open_stream
 from caudal.ingest.writer.replay import waiting
@@ -184,6 +185,23 @@ def test_documents_are_found_however_they_are_laid_out_and_cut(objects, joint, i
     more, nothing = split(rest + data[cut:], last=True)
     assert [json.loads(document) for document in first + more] == objects
     assert nothing == b""
+
+
+def test_many_broken_lines_are_a_line_each():
+    """And take seconds: to look for the end of each in all that follows would take minutes."""
+    documents, rest = split(b"oops\n" * 200_000 + b'{"a": \n' * 2000 + b'{"a": 1}\n', last=False)
+    assert (len(documents), documents[-1], rest) == (202_001, b'{"a": 1}', b"")
+
+
+def test_a_byte_order_mark_belongs_to_no_record(shop):
+    assert shop.ingest(b"\xef\xbb\xbf" + json.dumps(change("e1", 1000, 1)).encode()) == 1
+    assert shop("SELECT qty FROM {}") == [{"qty": 1}]
+
+
+def test_records_within_records_are_no_envelope():
+    nested = b'{"Records":[' * 3000 + b"{}" + b"]}" * 3000
+    assert list(unwrapped(nested, "dynamodb", None)) == [nested]
+    assert list(unwrapped(b'{"Records":[{"Records":[{"a":1}]}]}', "dynamodb", None)) == [b'{"Records":[{"a":1}]}']
 
 
 def test_a_table_of_caudals_own_takes_no_foreign_records_and_the_other_way_round(shop, tmp_path):
