@@ -57,10 +57,10 @@ def lake_contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
 
 
 def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> None:
-    """Create the keyed tables in the store, which reads a key as the lake does: one row there is one item here."""
+    """Create the tables that are written here in the store, which reads a key as the lake does: one row there, one item here."""
     for table in tables.values():
         contract = table.contract
-        if table.keyed:
+        if table.stored:
             readers = [partial(_read_key, contract.name, contract.column(name)) for name in contract.key]
             store.declare(contract.name, contract.key, shards, readers)
 

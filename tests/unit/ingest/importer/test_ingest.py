@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from caudal import Pipeline
 from caudal.config import Config
 from caudal.contract import Contract, read_contract
-from caudal.errors import UsageError
+from caudal.errors import NotFound, UsageError
 from caudal.ingest.importer import import_file
 from caudal.ingest.importer.documents import split
 from caudal.ingest.importer.envelopes import unwrapped
@@ -212,6 +212,8 @@ def test_a_table_of_caudals_own_takes_no_foreign_records_and_the_other_way_round
     with pytest.raises(UsageError, match="order: another system makes its records") as error:
         import_file(tmp_path / "x.csv", stages.table("order").contract, stages.store, stages.stream)
     assert "caudal ingest" in error.value.hint
+    with pytest.raises(NotFound):
+        stages.store.put("order", {"order_id": "o1"})
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", "broken.json.gz"])
