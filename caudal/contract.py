@@ -1,6 +1,5 @@
 """What a table's rows are: from the user's annotated class to columns with exact types."""
 
-import re
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,10 +15,10 @@ from caudal.forms import CHAIN, check_form
 from caudal.forms import SYSTEM as SYSTEM
 from caudal.forms import TIMESTAMP as TIMESTAMP
 from caudal.forms import Form as Form
+from caudal.naming import check_name, is_name
 
 Kind = Literal["string", "int", "decimal", "float", "bool", "date", "timestamp", "bytes", "json"]
 
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}\Z")
 
 
 @dataclass(frozen=True)
@@ -43,7 +42,7 @@ ttl = _Mark("ttl")
 
 @dataclass(frozen=True)
 class renamed:
-    """The column was called `old` before."""
+    """The column was called `old` before: its data is kept. Renamed twice, it has two of these marks."""
 
     old: str
 
@@ -60,7 +59,8 @@ class Column:
     values: tuple[str, ...] = ()
     personal: bool = False
     ttl: bool = False
-    old_name: str = ""
+    old_names: tuple[str, ...] = ()
+    """What it was called before, in files, records and items."""
 
     @property
     def arrow(self) -> pa.DataType:
@@ -213,6 +213,11 @@ class Contract:
     def personal(self) -> frozenset[str]:
         return frozenset(c.name for c in self.columns if c.personal)
 
+    @property
+    def renames(self) -> dict[str, str]:
+        """Old name to column."""
+        return {old: c.name for c in self.columns for old in c.old_names}
+
 
 def read_contract(
     cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None,
@@ -237,7 +242,7 @@ def read_contract(
 
 def _column(table: str, name: str, hint: Any) -> Column:
     where = f"table {table}, column {name}"
-    if not _NAME.match(name):
+    if not is_name(name):
         raise ContractError(
             f"{where}: not a column name", hint="use letters, digits and _, a letter first; _… names are caudal's own"
         )
@@ -248,8 +253,8 @@ def _column(table: str, name: str, hint: Any) -> Column:
             raise ContractError(f"{where}: {mark!r} in quotes marks nothing", hint=f"from caudal import {mark}; no quotes")
     known = [m for m in marks if isinstance(m, Digits | _Mark | renamed)]
     digits = next((m for m in known if isinstance(m, Digits)), None)
-    old = next((m.old for m in known if isinstance(m, renamed)), "")
-    column = Column(name, _kind(where, hint, digits), nullable, personal=personal in known, ttl=ttl in known, old_name=old)
+    old = tuple(m.old for m in known if isinstance(m, renamed))
+    column = Column(name, _kind(where, hint, digits), nullable, personal=personal in known, ttl=ttl in known, old_names=old)
     if digits is not None:
         if column.kind != "decimal":
             raise ContractError(f"{where}: {digits} on a {column.kind}", hint="make it Annotated[Decimal, Digits(...)]")
@@ -311,34 +316,27 @@ def _check(contract: Contract) -> None:
     seen: dict[str, str] = {}
     for name in names:
         if name.lower() in seen:
-            raise ContractError(
-                f"{table}: columns {seen[name.lower()]} and {name} differ only in case (column_collision)",
-                hint="rename one: catalogs lower-case every name",
-            )
+            raise ContractError(f"{table}: columns {seen[name.lower()]} and {name} differ only in case (column_collision)",
+                                hint="rename one: catalogs lower-case every name")
         seen[name.lower()] = name
+    _check_renames(table, contract)
     if len(set(contract.key)) < len(contract.key):
         raise ContractError(f"{table}: its key {contract.key} names a column twice", hint="name each once")
     for name in contract.key:
         column = _known(contract, name, "key")
         if column.kind in ("float", "json", "bool", "bytes"):
-            raise ContractError(
-                f"{table}: key column {name} is a {column.kind}, and such values do not identify an item",
-                hint="key columns are str, int, Decimal, date or datetime",
-            )
+            raise ContractError(f"{table}: key column {name} is a {column.kind}, and such values do not identify an item",
+                                hint="key columns are str, int, Decimal, date or datetime")
         if column.nullable:
             raise ContractError(f"{table}: key column {name} may be NULL", hint=f"remove `| None` from {name}")
     for partition in contract.partition:
         column = _known(contract, partition.column, "partition")
         if column.nullable:
-            raise ContractError(
-                f"{table}: partition on column {column.name}, which may be NULL",
-                hint=f"remove `| None` from {column.name}, or partition on a column that is always there",
-            )
+            raise ContractError(f"{table}: partition on column {column.name}, which may be NULL",
+                                hint=f"remove `| None` from {column.name}, or partition on a column that is always there")
         if column.personal:
-            raise ContractError(
-                f"{table}: partition on column {column.name}, which is personal and would stand in paths",
-                hint="partition on a column that says nothing about a person",
-            )
+            raise ContractError(f"{table}: partition on column {column.name}, which is personal and would stand in paths",
+                                hint="partition on a column that says nothing about a person")
         _check_partition(table, partition, column, contract.key)
         if partition.unit != "identity" and partition.folder in seen:
             raise ContractError(
@@ -349,6 +347,18 @@ def _check(contract: Contract) -> None:
         raise ContractError(f"{table}: partitioned twice by the same", hint="name each once")
     if sum(c.ttl for c in contract.columns) > 1:
         raise ContractError(f"{table}: has more than one TTL column", hint="mark one column with ttl")
+
+
+def _check_renames(table: str, contract: Contract) -> None:
+    taken = {column.name: column.name for column in contract.columns}
+    for column, old in ((c, old) for c in contract.columns for old in c.old_names):
+        where = f"{table}, column {column.name}: renamed({old!r})"
+        if not is_name(old):
+            raise ContractError(f"{where} is not a column name", hint='write what it was called: renamed("qty")')
+        if old in taken or column.name in contract.key:
+            why = f"{old} also means column {taken[old]}" if old in taken else "it is part of the key, which never changes"
+            raise ContractError(f"{where}, and {why}", hint="choose a name that no column has or had; leave a key as it is")
+        taken[old] = column.name
 
 
 def _check_partition(table: str, partition: Partition, column: Column, key: tuple[str, ...]) -> None:
@@ -378,15 +388,3 @@ def _known(contract: Contract, name: str, what: str) -> Column:
             f"table {contract.name}: {what} column {name} is not among its columns",
             hint=f"did you mean {near[0]}?" if near else f"its columns are {', '.join(c.name for c in contract.columns)}",
         ) from None
-
-
-def check_name(what: str, name: str) -> str:
-    """The name, if it can be one of a table, database or folder. Raises ContractError."""
-    if not _NAME.match(name):
-        raise ContractError(f"{what} {name!r}: not a name", hint="use letters, digits and _, a letter first")
-    return name
-
-
-def snake(name: str) -> str:
-    """`OrderLine` to `order_line`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from caudal.config import Config, load_config
-from caudal.contract import Delivery, Form, check_name
+from caudal.contract import Delivery, Form
 from caudal.errors import ContractError, NotFound
 from caudal.ingest.events import EventLog
 from caudal.ingest.store import Store, open_store
 from caudal.ingest.stream import Stream, open_stream
 from caudal.ingest.writer import Writer
-from caudal.lake.catalog import Catalog, open_catalog
+from caudal.lake.catalog import Catalog, declared, open_catalog
 from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query, open_query
 from caudal.learn.recommender import Recommender, check_recommender
 from caudal.learn.registry import ModelRegistry
 from caudal.learn.trainer import Trainer, open_trainer
+from caudal.naming import check_name
 from caudal.serve import Endpoint, Shop, open_endpoint
 from caudal.tables import Layout, Table, Writers, contracts, declare_in, declare_table, lake_contracts, open_tail, open_transforms
 
@@ -94,11 +95,8 @@ class Stages:
 
     @cached_property
     def catalog(self) -> Catalog:
-        catalog = open_catalog(self.config.url("catalog"), self.pipeline.name)
-        for table in self.pipeline.tables.values():
-            for lake_table in table.lake.values():
-                catalog.declare(lake_table)
-        return catalog
+        lake = (into for table in self.pipeline.tables.values() for into in table.lake.values())
+        return declared(open_catalog(self.config.url("catalog"), self.pipeline.name), lake)
 
     @cached_property
     def writers(self) -> Writers:

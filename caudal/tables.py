@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from caudal.config import Config
-from caudal.contract import Column, Contract, Delivery, Form, Partition, UserFunction, read_contract, snake
+from caudal.contract import Column, Contract, Delivery, Form, Partition, UserFunction, read_contract
 from caudal.errors import ContractError, InvalidItem
 from caudal.ingest.store import Store
 from caudal.ingest.stream import Stream
@@ -16,6 +16,7 @@ from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.ingest.writer import Writer, open_writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
+from caudal.naming import snake
 
 Layout: TypeAlias = Partition | Sequence[Partition] | None
 """How a table's rows are spread over folders."""
@@ -62,7 +63,7 @@ def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> None:
         contract = table.contract
         if table.stored:
             readers = [partial(_read_key, contract.name, contract.column(name)) for name in contract.key]
-            store.declare(contract.name, contract.key, shards, readers)
+            store.declare(contract.name, contract.key, shards, readers, contract.renames)
 
 
 def _read_key(table: str, column: Column, value: Any) -> Any:

@@ -9,14 +9,17 @@ import typer
 
 from caudal import __version__
 from caudal.cli import (
+    apply,
     delete,
     demo,
+    drift,
     flush,
     get,
     import_,
     ingest,
     init,
     models,
+    plan,
     promote,
     put,
     quarantine,
@@ -44,6 +47,7 @@ PANELS = {
     },
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
+        "plan": plan.plan, "apply": apply.apply, "drift": drift.drift,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,

@@ -21,7 +21,7 @@ def as_text(raw: bytes) -> str:
 
 def masked(raw: bytes, contract: "Contract") -> str | None:
     """The record as text with personal values masked; None if it cannot be told where in it they are."""
-    personal = {name.lower() for c in contract.columns if c.personal for name in (c.name, c.old_name) if name}
+    personal = {name.lower() for c in contract.columns if c.personal for name in (c.name, *c.old_names)}
     if not personal:
         return as_text(raw)
     try:

@@ -44,6 +44,7 @@ def _describe(stages: "Stages", name: str) -> dict[str, Any]:
         "version": snapshot.version, "files": len(snapshot.files), "rows": sum(file.rows for file in snapshot.files),
         "bytes": sum(file.bytes for file in snapshot.files),
         "columns": [_column(column, lake.contract.key) for column in lake.contract.columns],
+        "hidden": [column.name for column in lake.hidden],
     }
 
 
@@ -63,6 +64,8 @@ def _show(one: dict[str, Any]) -> None:
     say(f"{one['table']}: {kind}, in {stored}{folders}{origin}{fed}")
     say(f"  {one['rows']:,} rows, {one['files']:,} files, {one['bytes']:,} bytes, version {one['version']}")
     show_table(("  column", "type", ""), [(f"  {c['name']}", c["type"], _marks(c)) for c in one["columns"]])
+    if one["hidden"]:
+        say(f"  hidden, with their data kept: {', '.join(one['hidden'])}")
 
 
 def _marks(column: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from caudal.contract import Column, Contract, day
 from caudal.errors import CaudalError, Conflict, ContractError, Fenced, NotFound, Unavailable
 from caudal.lake.catalog import Catalog, LakeTable, Replay, SupportsFlush, open_catalog
 from caudal.records import Commit, DataFile, Positions
+from caudal.testing.catalog_evolution import CatalogEvolution
 from caudal.testing.catalog_machine import compare_with_memory
 from caudal.testing.processes import run_and_kill, run_together
 
@@ -80,7 +81,7 @@ def a_commit(epoch: int, since: Positions, until: Positions, files: int = 1, qua
     )
 
 
-class CatalogSuite:
+class CatalogSuite(CatalogEvolution):
     """Subclass as `TestXCatalog`, say where a fresh one is, and every promise is checked."""
 
     scheme: str
@@ -167,11 +168,9 @@ class CatalogSuite:
                 )
                 for n, column in (
                     (0, Column("order_id", "int")),
-                    (1, Column("cost", "decimal", precision=14, scale=2)),
                     (1, Column("cost", "decimal", precision=12, scale=3)),
                     (3, Column("channel", "string", values=("web",))),
                     (4, Column("note", "string")),
-                    (0, Column("order_id", "string", nullable=True)),
                 )
             ),
         ],

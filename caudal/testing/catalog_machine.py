@@ -22,8 +22,11 @@ _positions: st.SearchStrategy[Positions] = st.dictionaries(st.integers(0, 1), st
 _replays = st.lists(
     st.builds(Replay, st.integers(0, 1), st.integers(0, 3), st.sampled_from(["delivered", "dropped"])), max_size=2
 )
-_columns = st.lists(st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans()), max_size=2,
-                    unique_by=lambda column: column.name)
+_columns = st.lists(
+    st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans(),
+              old_names=st.sampled_from([(), (), ("d",), ("e",)])),
+    max_size=2, unique_by=lambda column: column.name,
+) | st.just([Column("d", "int", nullable=True)])
 
 
 def _snapshot(catalog: Catalog, name: str, version: int | None) -> Snapshot:
@@ -56,6 +59,11 @@ def compare_with_memory(
         def declare(self, name: str, columns: list[Column]) -> None:
             more = replace(table.contract, columns=(*table.contract.columns, *columns))
             self.both(lambda catalog: catalog.declare(replace(table, name=name, contract=more)))
+
+        @rule(name=_tables, columns=_columns, drop=st.lists(st.sampled_from(["a", "b", "note"]), max_size=2, unique=True))
+        def evolve(self, name: str, columns: list[Column], drop: list[str]) -> None:
+            more = replace(table.contract, columns=(*table.contract.columns, *columns))
+            self.both(lambda catalog: catalog.evolve(replace(table, name=name, contract=more), drop))
 
         @rule(name=_tables, owner=_owners, seconds=st.sampled_from([0, 600]))
         def lease(self, name: str, owner: str, seconds: float) -> None:

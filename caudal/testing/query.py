@@ -17,6 +17,7 @@ from caudal.lake.catalog import Catalog, LakeTable, open_catalog
 from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query
 from caudal.testing.query_answers import ANSWERS, ONE
+from caudal.testing.query_evolution import QueryEvolution
 from caudal.testing.query_foreign import QueryForeign
 from caudal.testing.query_formats import QueryFormats
 from caudal.testing.query_lake import EVERY_KIND, ORDER, VIEW, Lake
@@ -43,7 +44,7 @@ FORBIDDEN = [
 """What no query may be."""
 
 
-class QuerySuite(QueryFormats, QueryForeign):
+class QuerySuite(QueryFormats, QueryForeign, QueryEvolution):
     """Subclass as `TestXQuery`, return a fresh engine, and every promise is checked."""
 
     scheme: str
@@ -232,6 +233,13 @@ class QuerySuite(QueryFormats, QueryForeign):
         ("SELECT cast(note AS integer) FROM shop_order", "INVALID_CAST_ARGUMENT", "try_cast", (0, 0)),
         ("SELECT cast('1.5' AS integer)", "INVALID_CAST_ARGUMENT", "try_cast", (0, 0)),
         ("SELECT 9223372036854775807 + quantity FROM shop_order", "NUMERIC_VALUE_OUT_OF_RANGE", "", (0, 0)),
+        ("SELECT array[1, 2][quantity + 2] FROM shop_order", "INVALID_FUNCTION_ARGUMENT: an array has no such subscript", "element_at", (0, 0)),
+        ("SELECT array[1, 2][-1]", "INVALID_FUNCTION_ARGUMENT: an array has no such subscript", "element_at", (0, 0)),
+        ("SELECT map(array['a'], array[1])['b']", "INVALID_FUNCTION_ARGUMENT: a map has no such key", "element_at", (0, 0)),
+        ("DROP TABLE shop_order", "DROP may not run", "one SELECT", (1, 1)),
+        ("  describe shop_order", "DESCRIBE may not run", "one SELECT", (1, 3)),
+        ("SELECT * FROM shop_order WHERE", "syntax error at WHERE: something is missing after it", "", (1, 26)),
+        ("SELECT xqzzzw(1)", "function xqzzzw does not exist", "Athena's documentation", (1, 8)),
         ("SELECT * FROM other.shop_order", "no database other", "shop_order", (1, 21)),
         ("WITH sale AS (SELECT 1 AS a) SELECT b FROM sale", "column b is not in sale", "there is a", (1, 37)),
     ])

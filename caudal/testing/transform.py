@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from caudal.contract import Contract, Digits, UserFunction, lambda_handler, per_batch, read_contract
+from caudal.contract import Contract, Digits, UserFunction, lambda_handler, per_batch, read_contract, renamed
 from caudal.ingest.changes import encode_delete, encode_event, encode_put, encode_rejected
 from caudal.ingest.transform import Transform, open_transform
 from caudal.records import Outcome, Records
@@ -37,6 +37,11 @@ def a_put(n: int, cost: str = "1.50") -> bytes:
 def reasons(done: Outcome) -> dict[int, str]:
     """Position to reason of what was rejected."""
     return {rejected.position: rejected.reason for rejected in done.rejected}
+
+
+class _Renamed:
+    sale_id: str
+    quantity: Annotated[int, renamed("count")]
 
 
 class TransformSuite:
@@ -188,3 +193,19 @@ class TransformSuite:
     def test_a_damaged_aggregate_of_kinesis_says_so(self) -> None:
         data = b"\xf3\x89\x9a\xc2" + b"x" * 40
         assert reasons(self.apply([data, a_put(1)])) == {100: "kpl_digest_mismatch"}
+
+    def test_a_record_that_calls_a_column_by_its_old_name_becomes_the_same_row(self) -> None:
+        contract = read_contract(_Renamed, name="sale", key=["sale_id"])
+        seen: list[dict[str, Any]] = []
+
+        def look(item: dict[str, Any]) -> dict[str, Any]:
+            seen.append(item)
+            return item
+
+        lines = [a_put(1), encode_put("e2", TIME, b'{"sale_id":"s2","quantity":2,"count":9}', None), a_put(3)]
+        for function in (None, UserFunction(look)):
+            done = open_transform(self.url(), contract, contract, function).apply(Records.of(3, 0, lines))
+            assert done.rows.select(["sale_id", "quantity"]).to_pylist() == [
+                {"sale_id": "s1", "quantity": 1}, {"sale_id": "s2", "quantity": 2}, {"sale_id": "s3", "quantity": 3},
+            ]
+        assert [sorted(item) for item in seen] == [["quantity", "sale_id"]] * 3

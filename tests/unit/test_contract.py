@@ -19,11 +19,11 @@ from caudal.contract import (
     personal,
     read_contract,
     renamed,
-    snake,
     ttl,
     year,
 )
 from caudal.errors import ContractError
+from caudal.naming import snake
 
 
 class Order:
@@ -56,7 +56,7 @@ def test_a_class_becomes_columns():
         Column("weight", "float", True), Column("gift", "bool", True), Column("due", "date"), Column("sold_at", "timestamp"),
         Column("expires", "timestamp", True, ttl=True), Column("photo", "bytes", True), Column("tags", "json"),
         Column("address", "json", True, personal=True), Column("channel", "string", values=("web", "shop")),
-        Column("email", "string", True, personal=True, old_name="mail"),
+        Column("email", "string", True, personal=True, old_names=("mail",)),
     )
 
 
@@ -167,6 +167,11 @@ REFUSED = [
     ("no Python", {}, {"x": "list["}, "table orders", "import"),
     ("TTL of a text", {}, {"x": Annotated[str, ttl]}, "a TTL column is a string", "datetime"),
     ("two TTLs", {}, {"x": Annotated[int, ttl], "y": Annotated[int, ttl]}, "more than one TTL", "one"),
+    ("swapped", {}, {"a": Annotated[int, renamed("b")], "b": Annotated[int, renamed("a")]}, "b also means column b", "had"),
+    ("one old name, two columns", {}, {"a": Annotated[int, renamed("z")], "b": Annotated[int, renamed("z")]}, "z also means", "had"),
+    ("renamed from itself", {}, {"a": Annotated[int, renamed("a")]}, "a also means column a", "had"),
+    ("renamed from no name", {}, {"a": Annotated[int, renamed("a-b")]}, "is not a column name", "qty"),
+    ("renamed key", {"key": ["a"]}, {"a": Annotated[int, renamed("b")]}, "part of the key, which never changes", "as it is"),
     ("personal in quotes", {}, {"x": Annotated[str, "personal"]}, "'personal' in quotes", "from caudal import personal"),
 ]
 

@@ -42,7 +42,7 @@ def read_csv(path: Path, contract: Contract, locale: str = "") -> Iterator[Block
 
     with path.open("rb") as file:
         header = _header(path)
-        columns = _columns(path, header, contract)
+        columns = _columns(path, [contract.renames.get(name, name) for name in header], contract)
         reader = _open(path, file, header, short_or_long)
         row = 0
         while True:

@@ -10,8 +10,8 @@ from caudal.contract import Contract
 from caudal.errors import UsageError
 from caudal.ingest.importer.port import BadLine, Block, item_value
 from caudal.ingest.items import decode_item
-from caudal.ingest.transform.decode import Decoder
 from caudal.ingest.transform.form import UNREADABLE
+from caudal.ingest.transform.renames import open_decoder
 from caudal.ingest.transform.values import Misfit
 from caudal.records import Records
 
@@ -20,7 +20,7 @@ BLOCK_BYTES = 4 << 20
 
 def read_json(path: Path, contract: Contract) -> Iterator[Block]:
     """Read a file of JSON lines, plain or compressed (.gz, .zst)."""
-    decoder = Decoder(contract, "plain")
+    decoder = open_decoder(contract, "plain")
     total, first = path.stat().st_size, 1
     with path.open("rb") as file:
         for lines in _line_blocks(file, path):

@@ -2,7 +2,7 @@
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 from caudal.errors import ContractError, NotFound
@@ -21,6 +21,7 @@ from caudal.ingest.store.port import (
     check_expected,
     updated,
 )
+from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream.memory import MemoryStream
 from caudal.records import Item
 
@@ -30,6 +31,7 @@ class _Table:
         self.key = key
         self.order: list[bytes] = []
         self.items: dict[bytes, bytes] = {}
+        self.renames: Mapping[str, str] = {}
 
 
 class MemoryStore(Store):
@@ -55,14 +57,17 @@ class MemoryStore(Store):
         """Where its changes are."""
         return self._stream
 
-    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+    def declare(
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None,
+    ) -> None:
         wanted = ItemKey(table, key, readers)
         with self._lock:
             found = self._tables.get(table) or _Table(wanted)
             if found.key.columns != wanted.columns:
                 told = f"table {table}: its items are keyed by {found.key.columns}, the contract says {wanted.columns}"
                 raise ContractError(told, hint="a key never changes: declare a new table and copy the items")
-            found.key = wanted
+            found.key, found.renames = wanted, renames or {}
             self._stream.create(table, shards)
             self._tables[table] = found
 
@@ -83,9 +88,10 @@ class MemoryStore(Store):
         self, write: Write, staged: dict[tuple[str, bytes], bytes | None], changes: list[tuple[str, bytes, bytes]]
     ) -> str | None:
         table = self._find(write.table)
+        write = renamed_write(write, table.renames)
         key = table.key.of(write.item) if isinstance(write, Put) else table.key.encode(write.key)
         old = staged.get((write.table, key), table.items.get(key))
-        item = decode_item(old) if old is not None else None
+        item = read_item(old, table.renames)
         check_expected(write.table, write.expect, item)
         new: bytes | None = None
         if isinstance(write, Put):
@@ -115,7 +121,7 @@ class MemoryStore(Store):
     def get(self, table: str, key: Key) -> Item | None:
         found = self._find(table)  # one look-up in a dict needs no lock
         data = found.items.get(found.key.encode(key))
-        return decode_item(data) if data is not None else None
+        return read_item(data, found.renames)
 
     def query(
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
@@ -133,7 +139,7 @@ class MemoryStore(Store):
             keys = found.order[first:last]
             if reverse:
                 keys.reverse()
-            items = [decode_item(found.items[key]) for key in keys[:limit]]
+            items = [renamed_item(decode_item(found.items[key]), found.renames) for key in keys[:limit]]
         return Page(items, found.key.values(items[-1]) if len(keys) > limit else None)
 
     def tables(self) -> dict[str, tuple[str, ...]]:

@@ -91,11 +91,15 @@ class Store(ABC):
         """Open the store that `url` names, creating it if it is missing."""
 
     @abstractmethod
-    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+    def declare(
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None,
+    ) -> None:
         """Create a table and its stream unless they exist.
 
         With `readers`, one a key column, values that are the same to the table are the same key: a time is one instant
-        however it is written. Raises ContractError if the table exists with another key.
+        however it is written. `renames` is old attribute to new one: from here on this store takes and shows items under
+        the new names, and stores each so when it is next written. Raises ContractError if the table exists with another key.
         """
 
     @abstractmethod

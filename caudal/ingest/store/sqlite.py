@@ -1,7 +1,7 @@
 """The embedded store: items in SQLite, each write's change appended to the stream in the same transaction."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -24,6 +24,7 @@ from caudal.ingest.store.port import (
     check_expected,
     updated,
 )
+from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import check_shards, shard_of
 from caudal.records import Item
@@ -41,6 +42,7 @@ class _Table(NamedTuple):
     select: str
     upsert: str
     delete: str
+    renames: Mapping[str, str]
 
 
 class SqliteStore(Store):
@@ -58,10 +60,13 @@ class SqliteStore(Store):
             raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/store.db")
         return cls(Path(path))
 
-    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+    def declare(
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None,
+    ) -> None:
         wanted = ItemKey(table, key, readers)
         self._db.transact(lambda db: self._create(db, wanted, shards))
-        self._tables[table] = self._table(table)._replace(key=wanted)
+        self._tables[table] = self._table(table)._replace(key=wanted, renames=renames or {})
 
     @staticmethod
     def _create(db: apsw.Connection, key: ItemKey, shards: int) -> None:
@@ -80,6 +85,7 @@ class SqliteStore(Store):
     def write(self, writes: Sequence[Write]) -> list[str | None]:
         for name in {write.table for write in writes}:
             self._table(name)  # looked up here: a transaction reads no other connection
+        writes = [renamed_write(write, self._tables[write.table].renames) for write in writes]
         prepared = [self._prepare(write) for write in writes]
         return self._db.transact(lambda db: self._apply(db, writes, prepared))
 
@@ -100,9 +106,9 @@ class SqliteStore(Store):
             table = self._tables[write.table]
             old: bytes | None = db.execute(table.select, (key,)).get
             if write.expect is not None:
-                check_expected(write.table, write.expect, decode_item(old) if old is not None else None)
+                check_expected(write.table, write.expect, read_item(old, table.renames))
             if isinstance(write, Update):
-                new = encode_item(updated(write.table, table.key.columns, write, decode_item(old) if old is not None else None))
+                new = encode_item(updated(write.table, table.key.columns, write, read_item(old, table.renames)))
             if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
                 ids.append(None)
                 continue
@@ -124,7 +130,7 @@ class SqliteStore(Store):
         found = self._table(table)
         with translated(self._db.path):
             data = self._db.reader.execute(found.select, (found.key.encode(key),)).get
-        return decode_item(data) if data is not None else None
+        return read_item(data, found.renames)
 
     def query(
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
@@ -141,7 +147,7 @@ class SqliteStore(Store):
         )
         with translated(self._db.path):
             rows = [data for (data,) in self._db.reader.execute(sql, (start, end, limit + 1))]
-        items = [decode_item(data) for data in rows[:limit]]
+        items = [renamed_item(decode_item(data), found.renames) for data in rows[:limit]]
         return Page(items, found.key.values(items[-1]) if len(rows) > limit else None)
 
     def tables(self) -> dict[str, tuple[str, ...]]:
@@ -164,6 +170,6 @@ class SqliteStore(Store):
                 ItemKey(name, msgspec.json.decode(row[1])), stream,
                 f"SELECT item FROM {where} WHERE key = ?",
                 f"INSERT INTO {where} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET item = excluded.item",
-                f"DELETE FROM {where} WHERE key = ?",
+                f"DELETE FROM {where} WHERE key = ?", {},
             )
         return self._tables[name]

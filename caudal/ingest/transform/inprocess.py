@@ -12,24 +12,23 @@ from caudal.contract import Contract, UserFunction
 from caudal.ingest.stream.kpl import KplError, user_records
 from caudal.ingest.transform.batch import fitting_rows
 from caudal.ingest.transform.chain import Chain
-from caudal.ingest.transform.debezium import TOMBSTONE, DebeziumForm
-from caudal.ingest.transform.decode import FORMS, Decoded, Decoder
+from caudal.ingest.transform.debezium import TOMBSTONE
+from caudal.ingest.transform.decode import Decoded
 from caudal.ingest.transform.firehose import call_handler
 from caudal.ingest.transform.form import parse_value
 from caudal.ingest.transform.port import Transform
+from caudal.ingest.transform.renames import open_decoder
 from caudal.ingest.transform.values import Misfit, exact_row
 from caudal.records import Outcome, Records, Rejected
 
 Rows = list[dict[str, Any]]
-
-FORMS.setdefault("debezium", DebeziumForm)
 
 
 class InprocessTransform(Transform):
     """Runs the user's function here; it sees only records that fit the contract."""
 
     def __init__(self, source: Contract, into: Contract, function: UserFunction | None) -> None:
-        self._decoder = Decoder(replace(source, form="caudal"), source.form)
+        self._decoder = open_decoder(replace(source, form="caudal"), source.form)
         self._chain = Chain(source) if source.form == "dynamodb" else None
         self._source = source
         self._into = into

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from caudal.config import Config
 from caudal.contract import Contract, Delivery, UserFunction
+from caudal.errors import Fenced
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
 from caudal.ingest.writer.layout import new_name, quarantine_folder
@@ -88,10 +89,20 @@ class InprocessWriter(Writer):
         if self._positions is None or time.monotonic() >= self._renew_at:
             self._may_hold = True
             lease = self._catalog.lease(self._table.name, self._owner, self._lease_seconds)
+            if lease.epoch != self._epoch:
+                self._check_table()
             start = dict.fromkeys(self._stream.ends(self._table.source), 0)
             self._epoch, self._positions = lease.epoch, {**start, **lease.positions}
             self._renew_at = time.monotonic() + self._lease_seconds / 3
         return self._positions
+
+    def _check_table(self) -> None:
+        """Raises Fenced if the table is not what it was when the pipeline was opened: rows of ours would lack columns."""
+        now = self._catalog.tables().get(self._table.name)
+        if now is not None and not now.same_columns(self._table):
+            self.close()
+            raise Fenced(f"table {self._table.name}: its columns have changed since the pipeline was opened",
+                         hint="open it again, with today's pipeline file")
 
     def _guarded(self, work: Callable[[], int]) -> int:
         """Whatever goes wrong, the next step starts from what the catalog says."""

@@ -1,9 +1,14 @@
 """What the lake's files mean: tables, columns, partitions, snapshots."""
 
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, SupportsFlush
+from collections.abc import Iterable
+
+from caudal.lake.catalog.port import Catalog, CommitInfo, Era, LakeTable, Lease, Replay, Snapshot, SupportsFlush
 from caudal.registry import open_backend
 
-__all__ = ["BACKENDS", "Catalog", "CommitInfo", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush", "open_catalog"]
+__all__ = [
+    "BACKENDS", "Catalog", "CommitInfo", "Era", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush", "declared",
+    "open_catalog",
+]
 
 BACKENDS = {
     "sqlite": "caudal.lake.catalog.sqlite:SqliteCatalog",
@@ -14,3 +19,14 @@ BACKENDS = {
 def open_catalog(url: str, database: str) -> Catalog:
     """Open the catalog that `url` names, at one database: a pipeline's tables."""
     return open_backend(Catalog, BACKENDS, url, database)  # type: ignore[type-abstract]
+
+
+def declared(catalog: Catalog, tables: Iterable[LakeTable]) -> Catalog:
+    """The catalog, with the tables declared to it; closed if that fails. Raises ContractError."""
+    try:
+        for table in tables:
+            catalog.declare(table)
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog

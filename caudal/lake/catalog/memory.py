@@ -2,11 +2,13 @@
 
 import threading
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import ClassVar, Self
 
 from caudal.errors import Conflict, NotFound, Unavailable
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
+from caudal.lake.catalog.evolution import evolve
+from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit
 from caudal.records import Commit, DataFile, Positions
 
 
@@ -42,12 +44,19 @@ class MemoryCatalog(Catalog):
         return cls._shared.setdefault(f"{name}/{database}", cls())  # type: ignore[return-value]
 
     def declare(self, table: LakeTable) -> None:
+        self._define(table, deliberately=False)
+
+    def evolve(self, table: LakeTable, drop: Collection[str] = ()) -> None:
+        self._define(table, deliberately=True, drop=drop)
+
+    def _define(self, table: LakeTable, deliberately: bool, drop: Collection[str] = ()) -> None:
         with self._lock:
-            if table.name in self._tables:
-                found = self._tables[table.name]
-                found.definition = evolved(found.definition, table)
-            else:
-                self._tables[table.name] = _Table(table)
+            found = self._tables.get(table.name) or _Table(table)
+            made = evolve(found.definition, table, drop).check(deliberately)
+            if made != found.definition:
+                found.definition, found.owner, found.expires = made, "", 0
+                found.epoch += 1
+            self._tables[table.name] = found
 
     def tables(self) -> dict[str, LakeTable]:
         return {name: table.definition for name, table in sorted(self._tables.items())}

@@ -1,7 +1,7 @@
 """The embedded catalog: one SQLite file. A commit costs the files that it adds, whatever the history."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -10,8 +10,9 @@ import apsw
 import msgspec
 
 from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
+from caudal.lake.catalog.evolution import evolve
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
+from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
@@ -42,16 +43,22 @@ class SqliteCatalog(Catalog):
         return cls(Path(path), database)
 
     def declare(self, table: LakeTable) -> None:
+        self._define(table, deliberately=False)
+
+    def evolve(self, table: LakeTable, drop: Collection[str] = ()) -> None:
+        self._define(table, deliberately=True, drop=drop)
+
+    def _define(self, table: LakeTable, deliberately: bool, drop: Collection[str] = ()) -> None:
         def work(db: apsw.Connection) -> None:
-            old = db.execute(
-                "SELECT definition FROM lake_table WHERE database = ? AND name = ?", (self._database, table.name)
-            ).get
-            new = table if old is None else evolved(_definition(old), table)
-            db.execute(
-                "INSERT INTO lake_table (database, name, definition) VALUES (?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET definition = excluded.definition",
-                (self._database, table.name, msgspec.json.encode(new).decode()),
-            )
+            where = (self._database, table.name)
+            text = db.execute("SELECT definition FROM lake_table WHERE database = ? AND name = ?", where).get
+            old = table if text is None else _definition(text)
+            new = evolve(old, table, drop).check(deliberately)
+            if text is None:
+                db.execute("INSERT INTO lake_table (definition, database, name) VALUES (?, ?, ?)", (_encoded(new), *where))
+            elif new != old:
+                db.execute("UPDATE lake_table SET definition = ?, epoch = epoch + 1, owner = '', expires = 0"
+                           " WHERE database = ? AND name = ?", (_encoded(new), *where))
 
         self._db.transact(work)
 
@@ -192,6 +199,10 @@ class _read_transaction:
 
     def __exit__(self, *_: object) -> None:
         self._db.execute("COMMIT")
+
+
+def _encoded(table: LakeTable) -> str:
+    return msgspec.json.encode(table).decode()
 
 
 def _now() -> int:
