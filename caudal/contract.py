@@ -1,6 +1,5 @@
 """What a table's rows are: from the user's annotated class to columns with exact types."""
 
-import re
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,22 +12,14 @@ import pyarrow as pa
 
 from caudal.budget import ErrorBudget
 from caudal.errors import ContractError
+from caudal.forms import CHAIN, check_form
+from caudal.forms import SYSTEM as SYSTEM
+from caudal.forms import TIMESTAMP as TIMESTAMP
+from caudal.forms import Form as Form
+from caudal.naming import check_name, is_name
 
 Kind = Literal["string", "int", "decimal", "float", "bool", "date", "timestamp", "bytes", "json"]
 
-TIMESTAMP = pa.timestamp("us", "UTC")
-
-SYSTEM = pa.schema([
-    pa.field("_op", pa.string(), nullable=False),  # put, delete; event for append-only tables
-    pa.field("_reason", pa.string()),  # why it was deleted: user, ttl, erasure
-    pa.field("_event_time", TIMESTAMP, nullable=False),
-    pa.field("_event_id", pa.string(), nullable=False),
-    pa.field("_shard", pa.int32(), nullable=False),
-    pa.field("_position", pa.int64(), nullable=False),
-])
-"""Columns that every row of the lake carries beside its own."""
-
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}\Z")
 
 
 @dataclass(frozen=True)
@@ -191,6 +182,7 @@ class Contract:
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     partition: tuple[Partition, ...] = ()
+    form: Form = "caudal"
 
     @property
     def schema(self) -> pa.Schema:
@@ -199,8 +191,18 @@ class Contract:
 
     @property
     def row_schema(self) -> pa.Schema:
-        """The columns of a row in the lake: the declared ones, then `SYSTEM`."""
-        return pa.schema([*self.schema, *SYSTEM])
+        """The columns of a row in the lake: the declared ones, then `system`."""
+        return pa.schema([*self.schema, *self.system])
+
+    @property
+    def system(self) -> pa.Schema:
+        """The columns that a row carries beside its own."""
+        return pa.schema([*SYSTEM, *CHAIN]) if self.form == "dynamodb" else SYSTEM
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another system makes its records, which then come repeated, and not always in their order."""
+        return self.form in ("dynamodb", "debezium")
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if there is none."""
@@ -220,7 +222,8 @@ class Contract:
 
 
 def read_contract(
-    cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None
+    cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None,
+    form: Form = "caudal",
 ) -> Contract:
     """Read the contract that the annotations of `cls` declare; refuse one that cannot work.
 
@@ -234,14 +237,14 @@ def read_contract(
     partitions = (partition,) if isinstance(partition, Partition) else tuple(partition or ())
     if not all(isinstance(part, Partition) for part in partitions):
         raise ContractError(f"table {name}: its partition is {partition!r}", hint='write day("column"), or identity("column")')
-    contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions)
+    contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions, form)
     _check(contract)
     return contract
 
 
 def _column(table: str, name: str, hint: Any) -> Column:
     where = f"table {table}, column {name}"
-    if not _NAME.match(name):
+    if not is_name(name):
         raise ContractError(
             f"{where}: not a column name", hint="use letters, digits and _, a letter first; _… names are caudal's own"
         )
@@ -308,6 +311,7 @@ def _kind(where: str, hint: Any, digits: Digits | None) -> Kind:
 def _check(contract: Contract) -> None:
     table = f"table {contract.name}"
     names = [c.name for c in contract.columns]
+    check_form(table, contract.form)
     check_name("table", contract.name)
     if not names:
         raise ContractError(f"{table}: has no columns", hint="annotate the class: household_id: str")
@@ -351,7 +355,7 @@ def _check_renames(table: str, contract: Contract) -> None:
     taken = {column.name: column.name for column in contract.columns}
     for column, old in ((c, old) for c in contract.columns for old in c.old_names):
         where = f"{table}, column {column.name}: renamed({old!r})"
-        if not _NAME.match(old):
+        if not is_name(old):
             raise ContractError(f"{where} is not a column name", hint='write what it was called: renamed("qty")')
         if old in taken or column.name in contract.key:
             why = f"{old} also means column {taken[old]}" if old in taken else "it is part of the key, which never changes"
@@ -386,15 +390,3 @@ def _known(contract: Contract, name: str, what: str) -> Column:
             f"table {contract.name}: {what} column {name} is not among its columns",
             hint=f"did you mean {near[0]}?" if near else f"its columns are {', '.join(c.name for c in contract.columns)}",
         ) from None
-
-
-def check_name(what: str, name: str) -> str:
-    """The name, if it can be one of a table, database or folder. Raises ContractError."""
-    if not _NAME.match(name):
-        raise ContractError(f"{what} {name!r}: not a name", hint="use letters, digits and _, a letter first")
-    return name
-
-
-def snake(name: str) -> str:
-    """`OrderLine` to `order_line`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

@@ -17,6 +17,7 @@ from caudal.cli import (
     flush,
     get,
     import_,
+    ingest,
     init,
     models,
     plan,
@@ -43,7 +44,9 @@ Example: caudal init shop
 
 PANELS = {
     "Start": {"init": init.init, "demo": demo.demo, "up": up.up},
-    "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
+    "Items and events": {
+        "import": import_.import_file, "ingest": ingest.ingest, "put": put.put, "get": get.get, "delete": delete.delete,
+    },
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
         "plan": plan.plan, "apply": apply.apply, "drift": drift.drift, "export": export.export, "resume": resume.resume,

@@ -156,6 +156,7 @@ class CatalogSuite(CatalogEvolution, CatalogQuarantine):
             (replace(ORDERS, source="other"), "source"),
             (replace(ORDERS, contract=replace(ORDERS.contract, key=())), "key"),
             (replace(ORDERS, contract=replace(ORDERS.contract, partition=())), "partition"),
+            (replace(ORDERS, contract=replace(ORDERS.contract, form="debezium")), "form"),
             (replace(ORDERS, contract=replace(ORDERS.contract, columns=COLUMNS[:-1])), "column note is gone"),
             (
                 replace(ORDERS, contract=replace(ORDERS.contract, columns=(*COLUMNS, Column("qty", "int")))),

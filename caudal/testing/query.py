@@ -18,6 +18,7 @@ from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query
 from caudal.testing.query_answers import ANSWERS, ONE
 from caudal.testing.query_evolution import QueryEvolution
+from caudal.testing.query_foreign import QueryForeign
 from caudal.testing.query_formats import QueryFormats
 from caudal.testing.query_lake import EVERY_KIND, ORDER, VIEW, Lake
 
@@ -43,7 +44,7 @@ FORBIDDEN = [
 """What no query may be."""
 
 
-class QuerySuite(QueryFormats, QueryEvolution):
+class QuerySuite(QueryFormats, QueryForeign, QueryEvolution):
     """Subclass as `TestXQuery`, return a fresh engine, and every promise is checked."""
 
     scheme: str

@@ -19,11 +19,11 @@ from caudal.contract import (
     personal,
     read_contract,
     renamed,
-    snake,
     ttl,
     year,
 )
 from caudal.errors import ContractError
+from caudal.naming import snake
 
 
 class Order:
@@ -202,3 +202,9 @@ def test_the_folder_of_a_whole_value_may_be_its_columns_name():
 )
 def test_a_class_name_becomes_a_table_name(name, snaked):
     assert snake(name) == snaked
+
+
+def test_a_form_that_there_is_not_is_refused():
+    with pytest.raises(ContractError, match="table order: no form 'dynamo'") as error:
+        read_contract(Order, name="order", key=["order_id"], form="dynamo")
+    assert error.value.hint == "use 'caudal', 'plain', 'dynamodb', 'debezium'"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from caudal.contract import Contract
 from caudal.errors import InvalidItem, UsageError
+from caudal.forms import check_own
 from caudal.ingest.changes import Stamp, encode_rejected
 from caudal.ingest.events import EventLog
 from caudal.ingest.importer.csv import read_csv
@@ -46,6 +47,7 @@ def import_file(
     for quarantine, are added each time. `progress` is called with bytes read and bytes in all. Raises UsageError if the
     file cannot be read at all, or from some place on.
     """
+    check_own(contract.name, contract.form)
     done = Imported()
     events = EventLog(stream, contract)
     stamp = Stamp()

@@ -165,7 +165,7 @@ def _ambiguous(table: LakeTable) -> Iterator[ColumnChange]:
 def _fixed(old: LakeTable, new: LakeTable) -> Iterator[ColumnChange]:
     for what, before, after in (
         ("format", old.format, new.format), ("source", old.source, new.source), ("key", old.contract.key, new.contract.key),
-        ("partition", old.contract.partition, new.contract.partition),
+        ("partition", old.contract.partition, new.contract.partition), ("form", old.contract.form, new.contract.form),
     ):
         if before != after:
             yield ColumnChange("refused", "", why=f"its {what} is {_shown(before)}, the pipeline says {_shown(after)}",

@@ -22,7 +22,7 @@ from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.sources import ROW, Sources, rows_of, text
 from caudal.lake.query.sqltypes import athena_type
-from caudal.lake.query.views import current
+from caudal.lake.query.views import current, history
 
 _HISTORY = "_history"
 _SMALL = 1 << 16
@@ -91,12 +91,12 @@ class DuckdbQuery(Query):
         shown = {name: self._shown(statement, name, places[name], given) for name in places if name not in given}
         snapshots, tails = self._states(shown, versions or {})
         schemas = {name: given[name].schema for name in places if name in given}
-        for name, (real, history) in shown.items():
+        for name, (real, every) in shown.items():
             contract = snapshots[real].table.contract
-            schemas[name] = _row_schema(contract) if history or not contract.key else _schema(contract)
+            schemas[name] = _row_schema(contract) if every or not contract.key else _schema(contract)
         plan = self._plan(sql, statement, _Tree(tree), tuple(schemas.items()))
         definitions = {
-            name: self._definition(snapshots[real], history, tails.get(real)) for name, (real, history) in shown.items()
+            name: self._definition(snapshots[real], every, tails.get(real)) for name, (real, every) in shown.items()
         }
         relations = {name: given[name] for name in places if name in given}
         relations |= {_tail_of(real): rows for real, rows in tails.items()}
@@ -149,14 +149,14 @@ class DuckdbQuery(Query):
             self._numbered[real] = known
         return known[1]
 
-    def _definition(self, snapshot: Snapshot, history: bool, tail: pa.Table | None) -> str:
+    def _definition(self, snapshot: Snapshot, every: bool, tail: pa.Table | None) -> str:
         contract, rows = snapshot.table.contract, self._sources.rows(snapshot)
         has_row_ids = snapshot.table.format == "parquet" or not snapshot.files
         if tail is not None:
             past = rows_of(contract.row_schema, tail, internal(_tail_of(snapshot.table.name)), has_row_ids)
             rows = f"{rows} UNION ALL {past}"
-        if history or not contract.key:
-            return rows
+        if every or not contract.key:
+            return history(contract, rows)
         return current(contract, rows, has_row_ids)
 
     def _run(self, statement: Statement, plan: Plan, definitions: Mapping[str, str], given: Mapping[str, pa.Table]) -> pa.Table:

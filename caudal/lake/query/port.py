@@ -29,6 +29,9 @@ class Query(ABC):
     `caudal.contract.SYSTEM`; a table without a key shows its events, with these columns, under both names. A query
     sees each table at one snapshot and, past that, what its tail has; it reaches nothing else: no file, no network, no
     setting.
+
+    Of a table that another system feeds (`Contract.foreign`) each event shows once, by its id. Its latest state goes by
+    event time, chain of images and sequence if its form is DynamoDB's, by event id if it is Debezium's.
     """
 
     @classmethod
