@@ -106,7 +106,7 @@ def _look_after(
 
 
 def _renew_base(stages: Stages, table: LakeTable, by_hand: bool, pretend: bool) -> int:
-    if not isinstance(stages.query, SupportsStates) or not table.contract.key:
+    if not isinstance(stages.query, SupportsStates) or not table.contract.key or table.contract.foreign:
         return 0
     snapshot = stages.catalog.snapshot(table.name)
     if not is_due(snapshot, BY_HAND_SHARE if by_hand else SHARE):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from caudal.errors import BackendError, CaudalError, Unavailable
+from caudal.errors import BackendError, CaudalError, Paused, Unavailable
 from caudal.learn.recommender import Recommender, table_of
 from caudal.loader import load_pipeline
 from caudal.maintain import maintain
@@ -27,8 +27,14 @@ LOOK_SECONDS = 1.0
 ORPHAN_SECONDS = 3600.0
 """How often `caudal up` lists all objects to find those that no version names."""
 
+PAUSED_SECONDS = 0.5
+"""How often a writer whose table is paused looks whether it goes on."""
+
 YOUNG_SECONDS = 10.0
 """How often the trainer looks whether a table has outgrown its model."""
+
+TABLES_SECONDS = 1.0
+"""How often it is looked whether the tables are still those of the pipeline file."""
 
 
 def run_writer(stages: Stages, stop: threading.Event) -> None:
@@ -143,6 +149,10 @@ def _repeat(stages: Stages, part: str, work: Callable[[], object], stop: threadi
             if failed:
                 write_error(stages.config, part, None)
                 failed, wait = False, BACKOFF_SECONDS[0]
+        except Paused:  # `caudal status` knows it from the catalog
+            write_error(stages.config, part, None)
+            failed = False
+            stop.wait(PAUSED_SECONDS)
         except Exception as error:
             known = error if isinstance(error, CaudalError) else _fault(error)
             if not isinstance(error, Unavailable) or wait > 1:
@@ -167,12 +177,33 @@ def main(part: str, path: str) -> None:
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     pipeline, config = load_pipeline(Path(path))
     write_error(config, part, None)  # of an earlier run
+    changed = threading.Event()
     with pipeline.open(config) as stages:
+        watcher = threading.Thread(target=_watch_tables, args=(stages, stop, changed), daemon=True)
         try:
+            _ = stages.catalog  # opened here, once, for both threads
+            watcher.start()
             PARTS[part](stages, stop)
         except CaudalError as error:
             write_error(config, part, error)
             raise SystemExit(f"caudal {part}: {error}" + (f"\n  {error.hint}" if error.hint else "")) from None
+        finally:
+            stop.set()
+            if watcher.is_alive():
+                watcher.join()
+    if changed.is_set():
+        raise SystemExit(f"caudal {part}: the lake's tables have changed: starting again with today's pipeline file")
+
+
+def _watch_tables(stages: Stages, stop: threading.Event, changed: threading.Event) -> None:
+    """Stop when somebody changes the tables: what this process read of the pipeline file is no longer true."""
+    declared = {name: lake for table in stages.pipeline.tables.values() for name, lake in table.lake.items()}
+    while not stop.wait(TABLES_SECONDS):
+        with contextlib.suppress(CaudalError):
+            now = stages.catalog.tables()
+            if any(name in now and not now[name].same_columns(lake) for name, lake in declared.items()):
+                changed.set()
+                stop.set()
 
 
 def _watch(stop: threading.Event) -> None:

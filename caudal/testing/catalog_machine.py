@@ -19,11 +19,13 @@ NAMES = ("orders", "other")
 _tables = st.sampled_from(["orders", "orders", "other", "missing"])
 _owners = st.sampled_from(["me", "you"])
 _positions: st.SearchStrategy[Positions] = st.dictionaries(st.integers(0, 1), st.integers(0, 3), max_size=2)
-_replays = st.lists(
-    st.builds(Replay, st.integers(0, 1), st.integers(0, 3), st.sampled_from(["delivered", "dropped"])), max_size=2
-)
-_columns = st.lists(st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans()), max_size=2,
-                    unique_by=lambda column: column.name)
+_outcomes = st.sampled_from(["delivered", "dropped", "imported", "discarded"])
+_replays = st.lists(st.builds(Replay, st.integers(0, 1), st.integers(0, 3), _outcomes), max_size=2)
+_columns = st.lists(
+    st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans(),
+              old_names=st.sampled_from([(), (), ("d",), ("e",)])),
+    max_size=2, unique_by=lambda column: column.name,
+) | st.just([Column("d", "int", nullable=True)])
 
 
 def _snapshot(catalog: Catalog, name: str, version: int | None) -> Snapshot:
@@ -58,6 +60,11 @@ def compare_with_memory(
             more = replace(table.contract, columns=(*table.contract.columns, *columns))
             self.both(lambda catalog: catalog.declare(replace(table, name=name, contract=more)))
 
+        @rule(name=_tables, columns=_columns, drop=st.lists(st.sampled_from(["a", "b", "note"]), max_size=2, unique=True))
+        def evolve(self, name: str, columns: list[Column], drop: list[str]) -> None:
+            more = replace(table.contract, columns=(*table.contract.columns, *columns))
+            self.both(lambda catalog: catalog.evolve(replace(table, name=name, contract=more), drop))
+
         @rule(name=_tables, owner=_owners, seconds=st.sampled_from([0, 600]))
         def lease(self, name: str, owner: str, seconds: float) -> None:
             self.both(lambda catalog: catalog.lease(name, owner, seconds))
@@ -82,7 +89,11 @@ def compare_with_memory(
 
         @rule(name=_tables, replays=_replays)
         def replay(self, name: str, replays: list[Replay]) -> None:
-            self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1))
+            self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1, [a_file("audit")]))
+
+        @rule(name=_tables, accepted=st.none() | _positions)
+        def pause_or_resume(self, name: str, accepted: Positions | None) -> None:
+            self.both(lambda catalog: catalog.pause(name, "why") if accepted is None else catalog.resume(name, accepted))
 
         @rule(name=_tables, first=st.integers(0, 3), files=st.integers(0, 3), more=st.integers(0, 1))
         def rewrite(self, name: str, first: int, files: int, more: int) -> None:
@@ -111,7 +122,10 @@ def compare_with_memory(
         @invariant()
         def they_hold_the_same(self) -> None:
             self.both(lambda catalog: catalog.tables())
-            self.both(lambda catalog: [(catalog.replayed(name), catalog.quarantine(name)) for name in NAMES])
+            self.both(lambda catalog: [
+                (catalog.replayed(name), catalog.quarantine(name), catalog.audit(name), catalog.flow(name)._replace(since=0))
+                for name in NAMES
+            ])
             self.both(lambda catalog: [(catalog.totals(name), catalog.named(name)) for name in NAMES])
             self.both(lambda catalog: [(catalog.versions(name)[:2], catalog.version_at(name, 1 << 60)) for name in NAMES])
             self.both(lambda catalog: [[info._replace(time=0) for info in catalog.commits(name)] for name in NAMES])

@@ -17,6 +17,8 @@ from caudal.lake.catalog import Catalog, LakeTable, open_catalog
 from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query
 from caudal.testing.query_answers import ANSWERS, ONE
+from caudal.testing.query_evolution import QueryEvolution
+from caudal.testing.query_foreign import QueryForeign
 from caudal.testing.query_formats import QueryFormats
 from caudal.testing.query_lake import EVERY_KIND, ORDER, VIEW, Lake
 from caudal.testing.query_versions import QueryVersions
@@ -43,7 +45,7 @@ FORBIDDEN = [
 """What no query may be."""
 
 
-class QuerySuite(QueryFormats, QueryVersions):
+class QuerySuite(QueryFormats, QueryForeign, QueryEvolution, QueryVersions):
     """Subclass as `TestXQuery`, return a fresh engine, and every promise is checked."""
 
     scheme: str
@@ -93,6 +95,19 @@ class QuerySuite(QueryFormats, QueryVersions):
         with pytest.raises(QueryError):
             engine.execute(sql)
         assert engine.execute("SELECT count(*) FROM shop_order").column(0).to_pylist() == [2]
+
+    def test_a_result_can_be_read_in_parts(self, lake: Lake, query: Query) -> None:
+        lake.declare(ORDER)
+        assert [len(part) for part in query.stream("SELECT * FROM shop_order")] == [0]
+        numbers = "SELECT * FROM UNNEST(sequence(0, 99)) AS t(x)"
+        sql = f"SELECT a.x * 100 + b.x AS n FROM ({numbers}) a CROSS JOIN ({numbers}) b ORDER BY n"
+        parts = list(query.stream(sql, rows=2048))
+        assert len(parts) > 1 and all(part.schema == query.execute(sql).schema for part in parts)
+        assert pa.concat_tables(parts)["n"].to_pylist() == list(range(10_000))
+        for wrong in ("SELECT * FROM read_text('/etc/passwd')", f"SELECT CAST(IF(n = 9999, 'x', '1') AS bigint) FROM ({sql}) t"):
+            with pytest.raises(QueryError):
+                list(query.stream(wrong, rows=2048))
+        assert query.execute("SELECT 1 AS one").to_pylist() == [{"one": 1}]
 
     # what a table shows
 

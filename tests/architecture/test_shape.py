@@ -23,7 +23,7 @@ VENDORS = {
 """Package to the files that may import it, by their name without .py."""
 
 PLACES = {
-    "duckdb": ["caudal/lake/query/"],
+    "duckdb": ["caudal/lake/query/", "caudal/ingest/transform/chain.py"],
     "sqlglot": ["caudal/lake/query/", "caudal/learn/recommender.py"],
     "implicit": ["caudal/learn/models/"],
     "litestar": ["caudal/serve/", "caudal/console/", "caudal/gateway/"],

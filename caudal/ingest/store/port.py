@@ -92,14 +92,16 @@ class Store(ABC):
 
     @abstractmethod
     def declare(
-        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (), ttl: str | None = None
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None, ttl: str | None = None,
     ) -> None:
         """Create a table and its stream unless they exist.
 
         With `readers`, one a key column, values that are the same to the table are the same key: a time is one instant
-        however it is written. `ttl` names the attribute that says when an item expires, in seconds since 1970 (UTC) or as
-        ISO 8601 text; "" for none, None for what was declared before. From that moment no read shows the item, and a write
-        finds none. Raises ContractError if the table exists with another key.
+        however it is written. `renames` is old attribute to new one: from here on this store takes and shows items under
+        the new names, and stores each so when it is next written. `ttl` names the attribute that says when an item
+        expires, in seconds since 1970 (UTC) or as ISO 8601 text; "" for none, None for what was declared before. From that
+        moment no read shows the item, and a write finds none. Raises ContractError if the table exists with another key.
         """
 
     @abstractmethod

@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -26,6 +26,7 @@ from caudal.ingest.store.port import (
     check_expected,
     updated,
 )
+from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import check_shards, shard_of
 from caudal.records import Item
@@ -55,10 +56,11 @@ class _Table(NamedTuple):
     ttl: str
     expires: str
     """SQL of when an item expires; "NULL" for never."""
+    renames: Mapping[str, str] = {}
 
     def seen(self, data: bytes | None) -> Item | None:
         """What a read shows of an item's bytes."""
-        return unless_expired(decode_item(data), self.ttl) if data is not None else None
+        return unless_expired(read_item(data, self.renames), self.ttl)
 
 
 class SqliteStore(Store):
@@ -77,7 +79,8 @@ class SqliteStore(Store):
         return cls(Path(path))
 
     def declare(
-        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (), ttl: str | None = None
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None, ttl: str | None = None,
     ) -> None:
         wanted = ItemKey(table, key, readers)
 
@@ -88,7 +91,7 @@ class SqliteStore(Store):
 
         self._db.transact(work)
         self._tables.pop(table, None)
-        self._tables[table] = self._table(table)._replace(key=wanted)
+        self._tables[table] = self._table(table)._replace(key=wanted, renames=renames or {})
 
     @staticmethod
     def _create(db: apsw.Connection, key: ItemKey, shards: int) -> None:
@@ -117,6 +120,7 @@ class SqliteStore(Store):
     def write(self, writes: Sequence[Write]) -> list[str | None]:
         for name in {write.table for write in writes}:
             self._table(name)  # looked up here: a transaction reads no other connection
+        writes = [renamed_write(write, self._tables[write.table].renames) for write in writes]
         prepared = [self._prepare(write) for write in writes]
         return self._db.transact(lambda db: self._apply(db, writes, prepared))
 
@@ -178,7 +182,7 @@ class SqliteStore(Store):
         )
         with translated(self._db.path):
             rows = [data for (data,) in self._db.reader.execute(sql, (start, end, time.time(), limit + 1))]
-        items = [decode_item(data) for data in rows[:limit]]
+        items = [renamed_item(decode_item(data), found.renames) for data in rows[:limit]]
         return Page(items, found.key.values(items[-1]) if len(rows) > limit else None)
 
     def sweep(self, table: str, now: float, limit: int) -> int:

@@ -3,12 +3,13 @@
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Literal, Self
 
 from caudal.errors import Conflict, NotFound, Unavailable
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
+from caudal.lake.catalog.evolution import evolve
+from caudal.lake.catalog.port import Catalog, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
 from caudal.lake.catalog.upkeep import (
     AT_ONCE,
     Base,
@@ -27,7 +28,7 @@ from caudal.records import Commit, DataFile, Positions
 @dataclass
 class _File:
     file: DataFile
-    kind: Literal["data", "quarantine", "base"]
+    kind: Literal["data", "quarantine", "base", "audit"]
     added: int
     fresh: int
     """The version with which its newest rows came."""
@@ -50,6 +51,7 @@ class _Table:
     newest: list[int | None] = field(default_factory=list)
     files: list[_File] = field(default_factory=list)
     replayed: dict[tuple[int, int], str] = field(default_factory=dict)
+    flow: Flow = field(default_factory=Flow)
 
     def of_kind(self, kind: str, version: int) -> list[_File]:
         return [file for file in self.files if file.kind == kind and file.is_in(version)]
@@ -77,12 +79,19 @@ class MemoryCatalog(Catalog):
         return cls._shared.setdefault(f"{name}/{database}", cls())  # type: ignore[return-value]
 
     def declare(self, table: LakeTable) -> None:
+        self._define(table, deliberately=False)
+
+    def evolve(self, table: LakeTable, drop: Collection[str] = ()) -> None:
+        self._define(table, deliberately=True, drop=drop)
+
+    def _define(self, table: LakeTable, deliberately: bool, drop: Collection[str] = ()) -> None:
         with self._lock:
-            if table.name in self._tables:
-                found = self._tables[table.name]
-                found.definition = evolved(found.definition, table)
-            else:
-                self._tables[table.name] = _Table(table)
+            found = self._tables.get(table.name) or _Table(table)
+            made = evolve(found.definition, table, drop).check(deliberately)
+            if made != found.definition:
+                found.definition, found.owner, found.expires = made, "", 0
+                found.epoch += 1
+            self._tables[table.name] = found
 
     def tables(self) -> dict[str, LakeTable]:
         return {name: table.definition for name, table in sorted(self._tables.items())}
@@ -159,7 +168,9 @@ class MemoryCatalog(Catalog):
         found = self._find(table)
         return [file.file for file in found.of_kind("quarantine", len(found.commits))]
 
-    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+    def replay(
+        self, table: str, replays: list[Replay], files: list[DataFile], rows: int, audit: Sequence[DataFile] = ()
+    ) -> int:
         with self._lock:
             found = self._find(table)
             if not found.commits:
@@ -172,6 +183,7 @@ class MemoryCatalog(Catalog):
             found.replayed.update({(replay.shard, replay.position): replay.outcome for replay in replays})
             until = found.commits[-1].until
             self._add(found, until, until, (0, 0, 0, 0, rows), found.newest[-1], files, {})
+            found.files += [_File(file, "audit", len(found.commits), len(found.commits)) for file in audit]
             return len(found.commits)
 
     def replayed(self, table: str) -> dict[tuple[int, int], str]:
@@ -248,6 +260,23 @@ class MemoryCatalog(Catalog):
         for info in commits:
             by_shard.update(info.dropped_by_shard)
         return Totals._make((*(sum(getattr(info, name) for info in commits) for name in Totals._fields[:5]), dict(by_shard)))
+
+    def audit(self, table: str) -> list[DataFile]:
+        found = self._find(table)
+        return [file.file for file in found.of_kind("audit", len(found.commits))]
+
+    def pause(self, table: str, why: str) -> None:
+        with self._lock:
+            found = self._find(table)
+            if not found.flow.paused:
+                found.flow = Flow(why, time.time_ns() // 1000, found.flow.accepted)
+
+    def resume(self, table: str, accepted: Positions) -> None:
+        with self._lock:
+            self._find(table).flow = Flow(accepted=dict(accepted))
+
+    def flow(self, table: str) -> Flow:
+        return self._find(table).flow
 
     def ask_flush(self, table: str) -> None:
         """Ask the table's writer to commit what it has: see `SupportsFlush`."""

@@ -39,3 +39,7 @@ CREATE TABLE IF NOT EXISTS disowned (path TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS total (
   table_id INTEGER PRIMARY KEY, records INTEGER NOT NULL, delivered INTEGER NOT NULL, dropped INTEGER NOT NULL,
   quarantined INTEGER NOT NULL, row_count INTEGER NOT NULL, dropped_by_shard TEXT NOT NULL);
+
+-- A table without a row is delivered.
+CREATE TABLE IF NOT EXISTS flow (
+  table_id INTEGER PRIMARY KEY, paused TEXT NOT NULL, since INTEGER NOT NULL, accepted TEXT NOT NULL);

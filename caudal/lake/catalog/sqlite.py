@@ -1,7 +1,7 @@
 """The embedded catalog: one SQLite file. A commit costs the files that it adds, whatever the history."""
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -11,8 +11,9 @@ import msgspec
 
 from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
 from caudal.lake.catalog import sqlite_upkeep as upkeep
+from caudal.lake.catalog.evolution import evolve
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
+from caudal.lake.catalog.port import Catalog, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
 from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
 from caudal.lake.catalog.upkeep import Base, Expired, Totals, Versions, no_version
 from caudal.records import Commit, DataFile, Positions
@@ -42,16 +43,22 @@ class SqliteCatalog(Catalog):
         return cls(Path(path), database)
 
     def declare(self, table: LakeTable) -> None:
+        self._define(table, deliberately=False)
+
+    def evolve(self, table: LakeTable, drop: Collection[str] = ()) -> None:
+        self._define(table, deliberately=True, drop=drop)
+
+    def _define(self, table: LakeTable, deliberately: bool, drop: Collection[str] = ()) -> None:
         def work(db: apsw.Connection) -> None:
-            old = db.execute(
-                "SELECT definition FROM lake_table WHERE database = ? AND name = ?", (self._database, table.name)
-            ).get
-            new = table if old is None else evolved(_definition(old), table)
-            db.execute(
-                "INSERT INTO lake_table (database, name, definition) VALUES (?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET definition = excluded.definition",
-                (self._database, table.name, msgspec.json.encode(new).decode()),
-            )
+            where = (self._database, table.name)
+            text = db.execute("SELECT definition FROM lake_table WHERE database = ? AND name = ?", where).get
+            old = table if text is None else _definition(text)
+            new = evolve(old, table, drop).check(deliberately)
+            if text is None:
+                db.execute("INSERT INTO lake_table (definition, database, name) VALUES (?, ?, ?)", (_encoded(new), *where))
+            elif new != old:
+                db.execute("UPDATE lake_table SET definition = ?, epoch = epoch + 1, owner = '', expires = 0"
+                           " WHERE database = ? AND name = ?", (_encoded(new), *where))
 
         self._db.transact(work)
 
@@ -134,7 +141,9 @@ class SqliteCatalog(Catalog):
         with translated(self._db.path):
             return [found.file for found in files_of(self._db.reader, self._id(table), "quarantine", None)]
 
-    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+    def replay(
+        self, table: str, replays: list[Replay], files: list[DataFile], rows: int, audit: Sequence[DataFile] = ()
+    ) -> int:
         def work(db: apsw.Connection, id: int) -> int:
             version = db.execute("SELECT version FROM lake_table WHERE id = ?", (id,)).get
             last = _info(db, id, version)
@@ -150,6 +159,7 @@ class SqliteCatalog(Catalog):
             newest = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
             version = add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, "{}", newest))
             add_files(db, id, table, version, "data", files)
+            add_files(db, id, table, version, "audit", list(audit))
             return version
 
         return self._change(table, work)
@@ -186,6 +196,24 @@ class SqliteCatalog(Catalog):
 
     def totals(self, table: str) -> Totals:
         return self._read(table, upkeep.totals)
+
+    def audit(self, table: str) -> list[DataFile]:
+        return self._read(table, lambda db, id: [found.file for found in files_of(db, id, "audit", None)])
+
+    def pause(self, table: str, why: str) -> None:
+        self._change(table, lambda db, id: db.execute(
+            "INSERT INTO flow VALUES (?, ?, ?, '{}') ON CONFLICT DO UPDATE SET paused = excluded.paused, since = excluded.since"
+            " WHERE flow.paused = ''", (id, why, _now()),
+        ).get)
+
+    def resume(self, table: str, accepted: Positions) -> None:
+        text = msgspec.json.encode(accepted).decode()
+        self._change(table, lambda db, id: db.execute("INSERT OR REPLACE INTO flow VALUES (?, '', 0, ?)", (id, text)).get)
+
+    def flow(self, table: str) -> Flow:
+        with translated(self._db.path):
+            row = self._db.reader.execute("SELECT paused, since, accepted FROM flow WHERE table_id = ?", (self._id(table),)).get
+        return Flow(row[0], row[1], _positions(row[2])) if row is not None else Flow()
 
     def ask_flush(self, table: str) -> None:
         """Ask the table's writer to commit what it has: see `SupportsFlush`."""
@@ -231,6 +259,10 @@ class _read_transaction:
 
     def __exit__(self, *_: object) -> None:
         self._db.execute("COMMIT")
+
+
+def _encoded(table: LakeTable) -> str:
+    return msgspec.json.encode(table).decode()
 
 
 def _now() -> int:

@@ -25,7 +25,7 @@ from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.sources import ROW, Sources, quoted, rows_of, text
 from caudal.lake.query.sqltypes import athena_type
-from caudal.lake.query.views import current, from_base
+from caudal.lake.query.views import current, from_base, history
 
 _HISTORY = "_history"
 _SMALL = 1 << 16
@@ -75,6 +75,23 @@ class DuckdbQuery(Query):
     def execute(
         self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
     ) -> pa.Table:
+        return self._run(*self._planned(sql, versions, tables))
+
+    def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
+        statement, plan, definitions, relations = self._planned(sql, versions, None)
+        session = _Session(self._db.cursor())  # of its own: it is busy until the last row
+        try:
+            for batch in session.read(plan.text(definitions), relations, rows):
+                yield _tidy(pa.Table.from_batches([batch]), plan.names)
+        except duckdb.Error as error:
+            raise explained(statement, error) from None
+        finally:
+            session.close()
+
+    def _planned(
+        self, sql: str, versions: Mapping[str, int] | None, tables: Mapping[str, pa.Table] | None
+    ) -> tuple[Statement, Plan, dict[str, str], dict[str, pa.Table]]:
+        """What a query is to DuckDB, what its names stand for, and the Arrow tables that it reads."""
         statement, tree, places, asked = self._prepare(sql)
         given = {name.lower(): table for name, table in (tables or {}).items()}
         shown = {
@@ -85,17 +102,17 @@ class DuckdbQuery(Query):
         states, tails = self._states({real for name, (real, _) in shown.items() if name not in past}, versions or {})
         snapshots = past | {name: states[real] for name, (real, _) in shown.items() if name not in past}
         schemas = {name: given[name].schema for name in places if name in given}
-        for name, (_, history) in shown.items():
+        for name, (_, every) in shown.items():
             contract = snapshots[name].table.contract
-            schemas[name] = _row_schema(contract) if history or not contract.key else _schema(contract)
+            schemas[name] = _row_schema(contract) if every or not contract.key else _schema(contract)
         plan = self._plan(sql, statement, _Tree(tree), tuple(schemas.items()))
         definitions = {
-            name: self._definition(snapshots[name], history, None if name in past else tails.get(real))
-            for name, (real, history) in shown.items()
+            name: self._definition(snapshots[name], every, None if name in past else tails.get(real))
+            for name, (real, every) in shown.items()
         }
         relations = {name: given[name] for name in places if name in given}
         relations |= {_tail_of(real): rows for real, rows in tails.items()}
-        return self._run(statement, plan, definitions, relations)
+        return statement, plan, definitions, relations
 
     def close(self) -> None:
         while self._idle:
@@ -160,12 +177,12 @@ class DuckdbQuery(Query):
         return known[1]
 
     def _definition(
-        self, snapshot: Snapshot, history: bool, tail: pa.Table | None, columns: Sequence[str] = (), deleted: bool = False
+        self, snapshot: Snapshot, every: bool, tail: pa.Table | None, columns: Sequence[str] = (), deleted: bool = False
     ) -> str:
         contract, base = snapshot.table.contract, snapshot.base
-        if history or not contract.key:
-            return self._rows(snapshot, tail)
-        if base is None:
+        if every or not contract.key:
+            return history(contract, self._rows(snapshot, tail))
+        if base is None or contract.foreign:
             has_row_ids = snapshot.table.format == "parquet" or not snapshot.files
             return current(contract, self._rows(snapshot, tail), has_row_ids, columns, deleted)
         kept = [self._sources.base(snapshot, gone) for gone in (False, True)]
@@ -227,11 +244,28 @@ class _Session:
         self._cursor = cursor
         self._known: dict[str, pa.Table] = {}
 
-    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+    def _give(self, given: Mapping[str, pa.Table]) -> None:
         for name, table in given.items():
             if self._known.get(name) is not table:
                 self._cursor.register(internal(name), table)
                 self._known[name] = table
+
+    def read(self, sql: str, given: Mapping[str, pa.Table], rows: int) -> Iterator[pa.RecordBatch]:
+        """The result as it comes; if it is empty, one batch without rows."""
+        self._give(given)
+        reader = self._cursor.sql(sql).to_arrow_reader(rows)
+        empty = True
+        try:
+            for batch in reader:
+                empty = False
+                yield batch
+        except (pa.ArrowException, OSError) as error:  # what DuckDB says on the way comes by Arrow
+            raise _as_duckdb(str(error)) from None
+        if empty:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+
+    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+        self._give(given)
         result = self._cursor.sql(sql).to_arrow_table()
         for name in [name for name, table in self._known.items() if table.nbytes > _SMALL]:
             self._cursor.unregister(internal(name))
@@ -240,6 +274,16 @@ class _Session:
 
     def close(self) -> None:
         self._cursor.close()
+
+
+_ERRORS = {name.lower(): kind for name, kind in vars(duckdb).items() if name.endswith("Exception")}
+
+
+def _as_duckdb(text: str) -> Exception:
+    """The error that DuckDB means by a text such as `Out of Range Error: …`."""
+    name = text.split(" Error: ", 1)[0].replace(" ", "").lower()
+    error: Exception = _ERRORS.get(f"{name}exception", duckdb.Error)(text)
+    return error
 
 
 class _Tree:

@@ -29,6 +29,9 @@ class Query(ABC):
     `caudal.contract.SYSTEM`; a table without a key shows its events, with these columns, under both names. A query
     sees each table at one snapshot and, past that, what its tail has; it reaches nothing else: no file, no network, no
     setting.
+
+    Of a table that another system feeds (`Contract.foreign`) each event shows once, by its id. Its latest state goes by
+    event time, chain of images and sequence if its form is DynamoDB's, by event id if it is Debezium's.
     """
 
     @classmethod
@@ -45,6 +48,13 @@ class Query(ABC):
         `versions` fixes tables at a snapshot, without what came after it. `tables` lets Arrow tables stand in for tables
         of the lake, by name.
         Raises QueryError, with line, column and nearest name, for SQL that is wrong or may not run.
+        """
+
+    @abstractmethod
+    def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
+        """The result of one SELECT in parts of about `rows` rows, all of one schema: at least one part, in bounded memory.
+
+        Raises what `execute` raises, some of it only on the way.
         """
 
     @abstractmethod

@@ -3,7 +3,17 @@
 from collections.abc import Sequence
 
 from caudal.contract import Contract
+from caudal.lake.query.foreign import latest, without_repeats
 from caudal.lake.query.sources import ROW, quoted
+
+
+def history(contract: Contract, rows: str) -> str:
+    """Every change once: a foreign source repeats some, and its event ids tell which.
+
+    Args:
+        rows: SQL of all rows, with the system columns.
+    """
+    return without_repeats(rows) if contract.foreign else rows
 
 
 def current(contract: Contract, rows: str, has_row_ids: bool, columns: Sequence[str] = (), deleted: bool = False) -> str:
@@ -19,6 +29,8 @@ def current(contract: Contract, rows: str, has_row_ids: bool, columns: Sequence[
     numbers, and its reach prunes row groups. Measured on 2 M rows of 1 M keys: 0.39 s for an aggregate against 1.9 s
     for row_number, 0.09 s for one key. CSV has no ids, and to read it twice costs more than the window.
     """
+    if contract.foreign:
+        return latest(contract, rows, has_row_ids)
     key = ", ".join(quoted(name) for name in contract.key)
     shown = columns or [column.name for column in contract.columns]
     live = "true" if deleted else "_op <> 'delete'"
