@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
-    "Delivery", "Digits", "Pipeline", "day", "hour", "identity", "lambda_handler", "month", "per_batch", "personal",
-    "renamed", "ttl", "year",
+    "Delivery", "Digits", "ErrorBudget", "Pipeline", "day", "hour", "identity", "lambda_handler", "month", "per_batch",
+    "personal", "renamed", "ttl", "year",
 ]
 
 if TYPE_CHECKING:
+    from caudal.budget import ErrorBudget
     from caudal.contract import (
         Delivery,
         Digits,

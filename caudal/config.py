@@ -109,6 +109,21 @@ class EndpointConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lag from which health and status say that data is stale."""
 
 
+class MaintainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[maintain]`: merging, expiry, clean-up."""
+
+    every_seconds: float = 60.0
+    """How often `caudal up` looks after the data; 0 for never."""
+    file_mb: float = 32.0
+    """Files smaller than this are merged into ones that are not."""
+    keep_hours: float = 168.0
+    """How far back every version of a table can be read."""
+    keep_versions: int = 10
+    """Versions that can be read however old they are."""
+    orphan_hours: float = 24.0
+    """Age from which an object that no version names is removed: a killed writer left it."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pipeline's whole configuration: a section a stage."""
 
@@ -124,6 +139,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query: QueryConfig = QueryConfig()
     trainer: TrainerConfig = TrainerConfig()
     endpoint: EndpointConfig = EndpointConfig()
+    maintain: MaintainConfig = MaintainConfig()
 
     def url(self, stage: str) -> str:
         """The URL of a stage, with `{folder}` filled in."""
@@ -217,6 +233,10 @@ def _check_values(config: Config) -> None:
         ("endpoint.stale_seconds", config.endpoint.stale_seconds, 0.001, inf),
         ("iceberg.every_seconds", config.iceberg.every_seconds, 0, inf),
         ("iceberg.keep_snapshots", config.iceberg.keep_snapshots, 1, inf),
+        ("maintain.every_seconds", config.maintain.every_seconds, 0, inf),
+        ("maintain.file_mb", config.maintain.file_mb, 0.001, 1024), ("maintain.keep_hours", config.maintain.keep_hours, 0, inf),
+        ("maintain.keep_versions", config.maintain.keep_versions, 1, 1 << 31),
+        ("maintain.orphan_hours", config.maintain.orphan_hours, 0, inf),
     ):
         if not low <= value < inf:
             raise ConfigError(f"{name} = {value}: too small, or no number", hint=f"use {low} or more")

@@ -1,6 +1,5 @@
 """What a table's rows are: from the user's annotated class to columns with exact types."""
 
-import re
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,23 +10,16 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import pyarrow as pa
 
+from caudal.budget import ErrorBudget
 from caudal.errors import ContractError
+from caudal.forms import CHAIN, check_form
+from caudal.forms import SYSTEM as SYSTEM
+from caudal.forms import TIMESTAMP as TIMESTAMP
+from caudal.forms import Form as Form
+from caudal.naming import check_name, is_name
 
 Kind = Literal["string", "int", "decimal", "float", "bool", "date", "timestamp", "bytes", "json"]
 
-TIMESTAMP = pa.timestamp("us", "UTC")
-
-SYSTEM = pa.schema([
-    pa.field("_op", pa.string(), nullable=False),  # put, delete; event for append-only tables
-    pa.field("_reason", pa.string()),  # why it was deleted: user, ttl, erasure
-    pa.field("_event_time", TIMESTAMP, nullable=False),
-    pa.field("_event_id", pa.string(), nullable=False),
-    pa.field("_shard", pa.int32(), nullable=False),
-    pa.field("_position", pa.int64(), nullable=False),
-])
-"""Columns that every row of the lake carries beside its own."""
-
-_NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}\Z")
 
 
 @dataclass(frozen=True)
@@ -51,7 +43,7 @@ ttl = _Mark("ttl")
 
 @dataclass(frozen=True)
 class renamed:
-    """The column was called `old` before."""
+    """The column was called `old` before: its data is kept. Renamed twice, it has two of these marks."""
 
     old: str
 
@@ -68,7 +60,8 @@ class Column:
     values: tuple[str, ...] = ()
     personal: bool = False
     ttl: bool = False
-    old_name: str = ""
+    old_names: tuple[str, ...] = ()
+    """What it was called before, in files, records and items."""
 
     @property
     def arrow(self) -> pa.DataType:
@@ -164,8 +157,8 @@ class Delivery:
         buffer_seconds: age of the oldest waiting record that makes a batch.
         transform: a function per record (dict to dict, list of dicts or None), or `per_batch(...)`, or
             `lambda_handler(...)`.
-        into: an annotated class that describes the transformed rows, when they are not the table's own.
-        key: the key of `into`.
+        into: an annotated class that describes the transformed rows, when they are not the table's own; `key` is its key.
+        error_budget: when too many records do not fit, pause; by default all of them go to quarantine.
         name: the name in SQL; by default the table's for its first delivery, else `<table>_<format>`.
     """
 
@@ -177,6 +170,7 @@ class Delivery:
     transform: UserFunction | Callable[..., Any] | None = None
     into: type | None = None
     key: Sequence[str] = ()
+    error_budget: ErrorBudget | None = None
     name: str = ""
 
 
@@ -188,6 +182,7 @@ class Contract:
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     partition: tuple[Partition, ...] = ()
+    form: Form = "caudal"
 
     @property
     def schema(self) -> pa.Schema:
@@ -196,8 +191,18 @@ class Contract:
 
     @property
     def row_schema(self) -> pa.Schema:
-        """The columns of a row in the lake: the declared ones, then `SYSTEM`."""
-        return pa.schema([*self.schema, *SYSTEM])
+        """The columns of a row in the lake: the declared ones, then `system`."""
+        return pa.schema([*self.schema, *self.system])
+
+    @property
+    def system(self) -> pa.Schema:
+        """The columns that a row carries beside its own."""
+        return pa.schema([*SYSTEM, *CHAIN]) if self.form == "dynamodb" else SYSTEM
+
+    @property
+    def foreign(self) -> bool:
+        """Whether another system makes its records, which then come repeated, and not always in their order."""
+        return self.form in ("dynamodb", "debezium")
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if there is none."""
@@ -207,12 +212,23 @@ class Contract:
         raise KeyError(name)
 
     @property
+    def ttl(self) -> str:
+        """The column that says when an item expires; "" if none does."""
+        return next((c.name for c in self.columns if c.ttl), "")
+
+    @property
     def personal(self) -> frozenset[str]:
         return frozenset(c.name for c in self.columns if c.personal)
 
+    @property
+    def renames(self) -> dict[str, str]:
+        """Old name to column."""
+        return {old: c.name for c in self.columns for old in c.old_names}
+
 
 def read_contract(
-    cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None
+    cls: type, *, name: str, key: Iterable[str] = (), partition: Partition | Sequence[Partition] | None = None,
+    form: Form = "caudal",
 ) -> Contract:
     """Read the contract that the annotations of `cls` declare; refuse one that cannot work.
 
@@ -226,14 +242,14 @@ def read_contract(
     partitions = (partition,) if isinstance(partition, Partition) else tuple(partition or ())
     if not all(isinstance(part, Partition) for part in partitions):
         raise ContractError(f"table {name}: its partition is {partition!r}", hint='write day("column"), or identity("column")')
-    contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions)
+    contract = Contract(name, columns, (key,) if isinstance(key, str) else tuple(key), partitions, form)
     _check(contract)
     return contract
 
 
 def _column(table: str, name: str, hint: Any) -> Column:
     where = f"table {table}, column {name}"
-    if not _NAME.match(name):
+    if not is_name(name):
         raise ContractError(
             f"{where}: not a column name", hint="use letters, digits and _, a letter first; _… names are caudal's own"
         )
@@ -244,8 +260,8 @@ def _column(table: str, name: str, hint: Any) -> Column:
             raise ContractError(f"{where}: {mark!r} in quotes marks nothing", hint=f"from caudal import {mark}; no quotes")
     known = [m for m in marks if isinstance(m, Digits | _Mark | renamed)]
     digits = next((m for m in known if isinstance(m, Digits)), None)
-    old = next((m.old for m in known if isinstance(m, renamed)), "")
-    column = Column(name, _kind(where, hint, digits), nullable, personal=personal in known, ttl=ttl in known, old_name=old)
+    old = tuple(m.old for m in known if isinstance(m, renamed))
+    column = Column(name, _kind(where, hint, digits), nullable, personal=personal in known, ttl=ttl in known, old_names=old)
     if digits is not None:
         if column.kind != "decimal":
             raise ContractError(f"{where}: {digits} on a {column.kind}", hint="make it Annotated[Decimal, Digits(...)]")
@@ -300,40 +316,34 @@ def _kind(where: str, hint: Any, digits: Digits | None) -> Kind:
 def _check(contract: Contract) -> None:
     table = f"table {contract.name}"
     names = [c.name for c in contract.columns]
+    check_form(table, contract.form)
     check_name("table", contract.name)
     if not names:
         raise ContractError(f"{table}: has no columns", hint="annotate the class: household_id: str")
     seen: dict[str, str] = {}
     for name in names:
         if name.lower() in seen:
-            raise ContractError(
-                f"{table}: columns {seen[name.lower()]} and {name} differ only in case (column_collision)",
-                hint="rename one: catalogs lower-case every name",
-            )
+            raise ContractError(f"{table}: columns {seen[name.lower()]} and {name} differ only in case (column_collision)",
+                                hint="rename one: catalogs lower-case every name")
         seen[name.lower()] = name
+    _check_renames(table, contract)
     if len(set(contract.key)) < len(contract.key):
         raise ContractError(f"{table}: its key {contract.key} names a column twice", hint="name each once")
     for name in contract.key:
         column = _known(contract, name, "key")
         if column.kind in ("float", "json", "bool", "bytes"):
-            raise ContractError(
-                f"{table}: key column {name} is a {column.kind}, and such values do not identify an item",
-                hint="key columns are str, int, Decimal, date or datetime",
-            )
+            raise ContractError(f"{table}: key column {name} is a {column.kind}, and such values do not identify an item",
+                                hint="key columns are str, int, Decimal, date or datetime")
         if column.nullable:
             raise ContractError(f"{table}: key column {name} may be NULL", hint=f"remove `| None` from {name}")
     for partition in contract.partition:
         column = _known(contract, partition.column, "partition")
         if column.nullable:
-            raise ContractError(
-                f"{table}: partition on column {column.name}, which may be NULL",
-                hint=f"remove `| None` from {column.name}, or partition on a column that is always there",
-            )
+            raise ContractError(f"{table}: partition on column {column.name}, which may be NULL",
+                                hint=f"remove `| None` from {column.name}, or partition on a column that is always there")
         if column.personal:
-            raise ContractError(
-                f"{table}: partition on column {column.name}, which is personal and would stand in paths",
-                hint="partition on a column that says nothing about a person",
-            )
+            raise ContractError(f"{table}: partition on column {column.name}, which is personal and would stand in paths",
+                                hint="partition on a column that says nothing about a person")
         _check_partition(table, partition, column, contract.key)
         if partition.unit != "identity" and partition.folder in seen:
             raise ContractError(
@@ -344,6 +354,18 @@ def _check(contract: Contract) -> None:
         raise ContractError(f"{table}: partitioned twice by the same", hint="name each once")
     if sum(c.ttl for c in contract.columns) > 1:
         raise ContractError(f"{table}: has more than one TTL column", hint="mark one column with ttl")
+
+
+def _check_renames(table: str, contract: Contract) -> None:
+    taken = {column.name: column.name for column in contract.columns}
+    for column, old in ((c, old) for c in contract.columns for old in c.old_names):
+        where = f"{table}, column {column.name}: renamed({old!r})"
+        if not is_name(old):
+            raise ContractError(f"{where} is not a column name", hint='write what it was called: renamed("qty")')
+        if old in taken or column.name in contract.key:
+            why = f"{old} also means column {taken[old]}" if old in taken else "it is part of the key, which never changes"
+            raise ContractError(f"{where}, and {why}", hint="choose a name that no column has or had; leave a key as it is")
+        taken[old] = column.name
 
 
 def _check_partition(table: str, partition: Partition, column: Column, key: tuple[str, ...]) -> None:
@@ -373,15 +395,3 @@ def _known(contract: Contract, name: str, what: str) -> Column:
             f"table {contract.name}: {what} column {name} is not among its columns",
             hint=f"did you mean {near[0]}?" if near else f"its columns are {', '.join(c.name for c in contract.columns)}",
         ) from None
-
-
-def check_name(what: str, name: str) -> str:
-    """The name, if it can be one of a table, database or folder. Raises ContractError."""
-    if not _NAME.match(name):
-        raise ContractError(f"{what} {name!r}: not a name", hint="use letters, digits and _, a letter first")
-    return name
-
-
-def snake(name: str) -> str:
-    """`OrderLine` to `order_line`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

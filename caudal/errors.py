@@ -10,6 +10,7 @@ CaudalError
 ├── DataError             the data is not as it must be
 │   ├── InvalidItem       an item that the store cannot hold exactly
 │   ├── ConditionFailed   the item is not as the write expected it
+│   ├── Paused           too many records of a table do not fit: somebody has to look
 │   └── VerificationFailed  the lake and the stream do not account for each other
 └── BackendError          what a back end did is wrong
     ├── Unavailable       it cannot be reached, or is busy: try again
@@ -75,6 +76,10 @@ class InvalidItem(DataError):
 
 class ConditionFailed(DataError):
     """The item is not as the write expected it."""
+
+
+class Paused(DataError):
+    """Too many records of a table do not fit: it is not delivered until somebody resumes it."""
 
 
 class VerificationFailed(DataError):

@@ -11,18 +11,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from caudal.errors import CaudalError, Unavailable
-from caudal.ingest.stream import SupportsRetention
+from caudal.errors import BackendError, CaudalError, Paused, Unavailable
 from caudal.lake.iceberg import open_publisher
 from caudal.learn.recommender import Recommender, table_of
 from caudal.loader import load_pipeline
+from caudal.maintain import maintain
 from caudal.pipeline import Stages
 from caudal.supervisor import write_error
 
 BACKOFF_SECONDS = (0.1, 10.0)
 """Least and longest wait after an error; doubled each time it comes again."""
 
-TRIM_SECONDS = 60.0
+LOOK_SECONDS = 1.0
+"""How often it is looked whether every delivery's thread lives."""
+
+ORPHAN_SECONDS = 3600.0
+"""How often `caudal up` lists all objects to find those that no version names."""
+
+PAUSED_SECONDS = 0.5
+"""How often a writer whose table is paused looks whether it goes on."""
 
 YOUNG_SECONDS = 10.0
 """How often the trainer looks whether a table has outgrown its model."""
@@ -30,22 +37,21 @@ YOUNG_SECONDS = 10.0
 EXPIRE_SECONDS = 600.0
 """How often snapshots of Iceberg tables are dropped."""
 
+TABLES_SECONDS = 1.0
+"""How often it is looked whether the tables are still those of the pipeline file."""
+
 
 def run_writer(stages: Stages, stop: threading.Event) -> None:
-    """Deliver every table, a thread a delivery, until stopped; trim the stream now and then."""
+    """Deliver every table, a thread a delivery, until stopped."""
     names = [name for table in stages.pipeline.tables.values() for name in table.lake]
     threads = [threading.Thread(target=_deliver, args=(stages, name, stop), name=name, daemon=True) for name in names]
     for stage in ("stream", "files", "catalog"):
         getattr(stages, stage)  # opened here, once, for all threads
     for thread in threads:
         thread.start()
-    trimmed = time.monotonic()
-    while not stop.wait(1.0):
+    while not stop.wait(LOOK_SECONDS):
         if not all(thread.is_alive() for thread in threads):
             raise SystemExit("a delivery's thread died")
-        if time.monotonic() - trimmed >= TRIM_SECONDS:
-            trim(stages)
-            trimmed = time.monotonic()
     for thread in threads:
         thread.join()
 
@@ -59,15 +65,18 @@ def _deliver(stages: Stages, name: str, stop: threading.Event) -> None:
             writer.close()
 
 
-def trim(stages: Stages) -> None:
-    """Drop records that every delivery has and that are older than the retention."""
-    if not isinstance(stages.stream, SupportsRetention):
+def run_maintainer(stages: Stages, stop: threading.Event) -> None:
+    """Look after the data at the configured interval, for orphans once an hour, until stopped."""
+    every, orphans_at = stages.config.maintain.every_seconds, 0.0
+    if not every:
+        stop.wait()
         return
-    older = int((time.time() - stages.config.stream.retention_hours * 3600) * 1e6)
-    for table in stages.pipeline.tables.values():
-        reached = [stages.catalog.snapshot(name).positions for name in table.lake]
-        before = {shard: min(p.get(shard, 0) for p in reached) for shard in stages.stream.ends(table.name)}
-        stages.stream.trim(table.name, before, older)
+    while not stop.wait(every):
+        with_orphans = time.monotonic() >= orphans_at
+        if with_orphans:
+            orphans_at = time.monotonic() + ORPHAN_SECONDS
+        done = maintain(stages, by_hand=False, orphans=with_orphans)
+        write_error(stages.config, "maintainer", BackendError(done.problems[0]) if done.problems else None)
 
 
 def run_trainer(stages: Stages, stop: threading.Event) -> None:
@@ -142,7 +151,8 @@ def run_endpoint(stages: Stages, stop: threading.Event) -> None:
 
 
 PARTS: dict[str, Callable[[Stages, threading.Event], None]] = {
-    "writer": run_writer, "endpoint": run_endpoint, "trainer": run_trainer, "publisher": run_publisher,
+    "writer": run_writer, "endpoint": run_endpoint, "trainer": run_trainer, "maintainer": run_maintainer,
+    "publisher": run_publisher,
 }
 
 
@@ -165,6 +175,10 @@ def _repeat(stages: Stages, part: str, work: Callable[[], object], stop: threadi
             if failed:
                 write_error(stages.config, part, None)
                 failed, wait = False, BACKOFF_SECONDS[0]
+        except Paused:  # `caudal status` knows it from the catalog
+            write_error(stages.config, part, None)
+            failed = False
+            stop.wait(PAUSED_SECONDS)
         except Exception as error:
             known = error if isinstance(error, CaudalError) else _fault(error)
             if not isinstance(error, Unavailable) or wait > 1:
@@ -189,12 +203,33 @@ def main(part: str, path: str) -> None:
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
     pipeline, config = load_pipeline(Path(path))
     write_error(config, part, None)  # of an earlier run
+    changed = threading.Event()
     with pipeline.open(config) as stages:
+        watcher = threading.Thread(target=_watch_tables, args=(stages, stop, changed), daemon=True)
         try:
+            _ = stages.catalog  # opened here, once, for both threads
+            watcher.start()
             PARTS[part](stages, stop)
         except CaudalError as error:
             write_error(config, part, error)
             raise SystemExit(f"caudal {part}: {error}" + (f"\n  {error.hint}" if error.hint else "")) from None
+        finally:
+            stop.set()
+            if watcher.is_alive():
+                watcher.join()
+    if changed.is_set():
+        raise SystemExit(f"caudal {part}: the lake's tables have changed: starting again with today's pipeline file")
+
+
+def _watch_tables(stages: Stages, stop: threading.Event, changed: threading.Event) -> None:
+    """Stop when somebody changes the tables: what this process read of the pipeline file is no longer true."""
+    declared = {name: lake for table in stages.pipeline.tables.values() for name, lake in table.lake.items()}
+    while not stop.wait(TABLES_SECONDS):
+        with contextlib.suppress(CaudalError):
+            now = stages.catalog.tables()
+            if any(name in now and not now[name].same_columns(lake) for name, lake in declared.items()):
+                changed.set()
+                stop.set()
 
 
 def _watch(stop: threading.Event) -> None:

@@ -6,18 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from caudal.config import Config, load_config
-from caudal.contract import Delivery, check_name
+from caudal.contract import Delivery, Form
 from caudal.errors import ContractError, NotFound
 from caudal.ingest.events import EventLog
 from caudal.ingest.store import Store, open_store
 from caudal.ingest.stream import Stream, open_stream
 from caudal.ingest.writer import Writer
-from caudal.lake.catalog import Catalog, open_catalog
+from caudal.lake.catalog import Catalog, declared, open_catalog
 from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query, open_query
 from caudal.learn.recommender import Recommender, check_recommender
 from caudal.learn.registry import ModelRegistry
 from caudal.learn.trainer import Trainer, open_trainer
+from caudal.naming import check_name
 from caudal.serve import Endpoint, Shop, open_endpoint
 from caudal.tables import Layout, Table, Writers, contracts, declare_in, declare_table, lake_contracts, open_tail, open_transforms
 
@@ -32,19 +33,19 @@ class Pipeline:
 
     def table(
         self, *, key: Sequence[str], partition: Layout = None,
-        deliveries: Sequence[Delivery] = (Delivery(),), name: str = "",
+        deliveries: Sequence[Delivery] = (Delivery(),), name: str = "", form: Form = "caudal",
     ) -> Callable[[type], type]:
-        """Declare a table of items, keyed by `key`: each write of one is a change."""
+        """Declare a table of items, keyed by `key`: each write of one is a change; `form` says if another system makes them."""
         if not key:
             raise ContractError(f"table {name or '…'}: an empty key", hint="name its key columns, or use @pipeline.events")
-        return lambda cls: self._declare(cls, name, key, partition, deliveries)
+        return lambda cls: self._declare(cls, name, key, partition, deliveries, form)
 
     def events(
         self, *, partition: Layout = None,
-        deliveries: Sequence[Delivery] = (Delivery(),), name: str = "",
+        deliveries: Sequence[Delivery] = (Delivery(),), name: str = "", form: Form = "caudal",
     ) -> Callable[[type], type]:
         """Declare a table of events: facts that are only ever added."""
-        return lambda cls: self._declare(cls, name, (), partition, deliveries)
+        return lambda cls: self._declare(cls, name, (), partition, deliveries, form)
 
     def recommender(self, name: str, **declared: Any) -> Recommender:
         """Declare a recommender: see `caudal.learn.recommender.Recommender`."""
@@ -53,8 +54,10 @@ class Pipeline:
         self.recommenders[name] = made
         return made
 
-    def _declare(self, cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery]) -> type:
-        declare_table(self.tables, cls, name, key, partition, deliveries)
+    def _declare(
+        self, cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery], form: Form
+    ) -> type:
+        declare_table(self.tables, cls, name, key, partition, deliveries, form)
         return cls
 
     def open(self, config: Config | None = None) -> "Stages":
@@ -92,11 +95,8 @@ class Stages:
 
     @cached_property
     def catalog(self) -> Catalog:
-        catalog = open_catalog(self.config.url("catalog"), self.pipeline.name)
-        for table in self.pipeline.tables.values():
-            for lake_table in table.lake.values():
-                catalog.declare(lake_table)
-        return catalog
+        lake = (into for table in self.pipeline.tables.values() for into in table.lake.values())
+        return declared(open_catalog(self.config.url("catalog"), self.pipeline.name), lake)
 
     @cached_property
     def writers(self) -> Writers:

@@ -105,6 +105,8 @@ class Rejected(NamedTuple):
     detail: str
     """Where and what, without any value of a personal column."""
     raw: bytes
+    origin: str = ""
+    """How to read `raw` if it is a line of an import, as JSON of `caudal.ingest.changes.Origin`; "" for a stream's record."""
 
 
 @dataclass(frozen=True)

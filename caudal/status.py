@@ -28,6 +28,10 @@ class TableStatus:
     """Event time of the newest row."""
     lag_seconds: float
     """How long the oldest undelivered record has been waiting; 0 if there is none."""
+    paused: str
+    """Why the table is not delivered until somebody resumes it; "" if it is."""
+    paused_since: int | None
+    """When that was, microseconds since 1970, UTC."""
 
     @property
     def waiting(self) -> int:
@@ -77,13 +81,12 @@ def _table(stages: Stages, name: str, source: str, now: float) -> TableStatus:
         if ends.next > ends.oldest:
             last = int(stages.stream.read(source, shard, ends.next - 1, limit_bytes=1).times[0])
             newest = last if newest is None else max(newest, last)
-    commits = stages.catalog.commits(name)
-    recent = [commit for commit in commits if commit.time / 1e6 > now - RATE_SECONDS]
-    replayed = stages.catalog.replayed(name)
+    recent = stages.catalog.commits(name, int((now - RATE_SECONDS) * 1e6) + 1)
+    replayed, flow = stages.catalog.replayed(name), stages.catalog.flow(name)
     return TableStatus(
         table=name, source=source, arrived=arrived, delivered=sum(snapshot.positions.values()),
-        quarantined=sum(commit.quarantined for commit in commits) - len(replayed),
+        quarantined=stages.catalog.totals(name).quarantined - len(replayed),
         records_per_second=sum(commit.records for commit in recent) / RATE_SECONDS,
         newest_in_stream=newest, newest_in_lake=snapshot.newest,
-        lag_seconds=max(0.0, now - min(waiting)) if waiting else 0.0,
+        lag_seconds=max(0.0, now - min(waiting)) if waiting else 0.0, paused=flow.paused, paused_since=flow.since or None,
     )

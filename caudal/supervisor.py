@@ -13,7 +13,7 @@ import msgspec
 
 from caudal.config import Config
 
-PARTS = ("writer", "endpoint", "trainer")
+PARTS = ("writer", "endpoint", "trainer", "maintainer")
 PUBLISHER = "publisher"
 """The part that a pipeline with Iceberg tables has besides."""
 

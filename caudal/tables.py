@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from caudal.config import Config
-from caudal.contract import Column, Contract, Delivery, Partition, UserFunction, read_contract, snake
+from caudal.contract import Column, Contract, Delivery, Form, Partition, UserFunction, read_contract
 from caudal.errors import ContractError, InvalidItem
 from caudal.ingest.store import Store
 from caudal.ingest.stream import Stream
@@ -16,6 +16,7 @@ from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.ingest.writer import Writer, open_writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
+from caudal.naming import snake
 
 Layout: TypeAlias = Partition | Sequence[Partition] | None
 """How a table's rows are spread over folders."""
@@ -40,6 +41,11 @@ class Table:
         """Whether it holds items; otherwise events are appended to it."""
         return bool(self.contract.key)
 
+    @property
+    def stored(self) -> bool:
+        """Whether the application writes its items to the store; otherwise records of another system are ingested."""
+        return self.keyed and self.contract.form == "caudal"
+
 
 def contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
     """Each table's own contract."""
@@ -52,12 +58,12 @@ def lake_contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
 
 
 def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> None:
-    """Create the keyed tables in the store, which reads a key as the lake does: one row there is one item here."""
+    """Create the tables that are written here in the store, which reads a key as the lake does: one row there, one item here."""
     for table in tables.values():
         contract = table.contract
-        if table.keyed:
+        if table.stored:
             readers = [partial(_read_key, contract.name, contract.column(name)) for name in contract.key]
-            store.declare(contract.name, contract.key, shards, readers)
+            store.declare(contract.name, contract.key, shards, readers, contract.renames, contract.ttl)
 
 
 def _read_key(table: str, column: Column, value: Any) -> Any:
@@ -109,11 +115,12 @@ class Writers(dict[str, Writer]):
 
 
 def declare_table(
-    tables: dict[str, Table], cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery]
+    tables: dict[str, Table], cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery],
+    form: Form = "caudal",
 ) -> Table:
     """Read a table's class and deliveries, and add it to the pipeline's tables. Raises ContractError."""
     taken = {name for table in tables.values() for name in (table.name, *table.lake)}
-    contract = read_contract(cls, name=name or snake(cls.__name__), key=key, partition=partition)
+    contract = read_contract(cls, name=name or snake(cls.__name__), key=key, partition=partition, form=form)
     if not deliveries:
         raise ContractError(f"table {contract.name}: no deliveries", hint="leave the argument out, or give a Delivery()")
     table = Table(contract, {}, {})
@@ -136,7 +143,7 @@ def _into(cls: type, contract: Contract, delivery: Delivery, first: bool) -> Con
         partition = delivery.partition if delivery.partition is not None else contract.partition
     else:
         default, key, partition = snake(delivery.into.__name__), tuple(delivery.key), delivery.partition or ()
-    return read_contract(delivery.into or cls, name=delivery.name or default, key=key, partition=partition)
+    return read_contract(delivery.into or cls, name=delivery.name or default, key=key, partition=partition, form=contract.form)
 
 
 def _as_function(given: UserFunction | Callable[..., Any] | None) -> UserFunction | None:

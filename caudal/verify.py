@@ -14,7 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from caudal.errors import CaudalError
-from caudal.lake.catalog import Catalog, LakeTable
+from caudal.lake.catalog import Catalog
 from caudal.lake.files import Files
 from caudal.records import DataFile
 
@@ -51,24 +51,24 @@ class Verification:
 
 
 def verify(catalog: Catalog, files: Files) -> Verification:
-    """Recount every table of the catalog."""
+    """Recount every table of the catalog. Compaction and expiry change nothing of what is counted."""
     found = Verification()
-    for name, table in catalog.tables().items():
-        _verify_table(catalog, files, name, table, found)
+    for name in catalog.tables():
+        _verify_table(catalog, files, name, found)
     return found
 
 
-def _verify_table(catalog: Catalog, files: Files, name: str, table: LakeTable, found: Verification) -> None:
+def _verify_table(catalog: Catalog, files: Files, name: str, found: Verification) -> None:
     snapshot = catalog.snapshot(name)
     delivered: dict[int, dict[Partition, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
     rows: dict[int, int] = defaultdict(int)
     for file in snapshot.files:
-        places = _places(files, file, table, found, name)
+        places = _places(files, file, snapshot.table.format, found, name)
         for shard in np.unique(places[0]).tolist():
             positions = places[1][places[0] == shard]
             rows[shard] += len(positions)
             delivered[shard][file.partition].append(np.unique(positions))
-    quarantined = _quarantined(catalog, files, name, found)
+    quarantined = quarantined_positions(catalog, files, name, found)
     dropped = _dropped(catalog, name)
     for shard in sorted({*snapshot.positions, *delivered, *quarantined}):
         # A record whose rows lie in several partitions is in a file of each.
@@ -113,14 +113,14 @@ def _first_missing(count: ShardCount, positions: np.ndarray, quarantined: np.nda
     return f", first position {missing[0]}" if len(missing) else ""
 
 
-def _places(files: Files, file: DataFile, table: LakeTable, found: Verification, name: str) -> tuple[np.ndarray, np.ndarray]:
+def _places(files: Files, file: DataFile, format: str, found: Verification, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Shard and position of each row of a data file, after checking the file itself."""
     nothing = np.zeros(0, np.int32), np.zeros(0, np.int64)
-    data = _checked(files, file, name, found)
+    data = checked(files, file, name, found)
     if data is None:
         return nothing
     try:
-        read = _read_parquet(data, ["_shard", "_position"]) if table.format != "csv" else _read_csv(data, table.compression)
+        read = read_columns(format, data, {"_shard": pa.int32(), "_position": pa.int64()})
     except (pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError) as error:
         found.problems.append(f"{name}: {file.path} cannot be read: {error}")
         return nothing
@@ -129,7 +129,8 @@ def _places(files: Files, file: DataFile, table: LakeTable, found: Verification,
     return read["_shard"].to_numpy(), read["_position"].to_numpy()
 
 
-def _checked(files: Files, file: DataFile, name: str, found: Verification) -> bytes | None:
+def checked(files: Files, file: DataFile, name: str, found: Verification) -> bytes | None:
+    """The bytes of a file, None and a problem if they are not those that were committed."""
     try:
         data = files.get(file.path)
     except CaudalError as error:
@@ -146,24 +147,26 @@ def _read_parquet(data: bytes, columns: list[str]) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(data), pre_buffer=False).read(columns, use_threads=False)
 
 
-def _read_csv(data: bytes, compression: str) -> pa.Table:
+def read_columns(format: str, data: bytes, columns: dict[str, pa.DataType]) -> pa.Table:
+    """Some columns of a data file; the first bytes of a CSV say how it is compressed."""
+    if format != "csv":
+        return _read_parquet(data, list(columns))
     source = pa.BufferReader(data)
+    compression = "gzip" if data[:2] == b"\x1f\x8b" else "zstd" if data[:4] == b"\x28\xb5\x2f\xfd" else None
     return pacsv.read_csv(
         pa.CompressedInputStream(source, compression) if compression else source,
         read_options=pacsv.ReadOptions(block_size=CSV_BLOCK_BYTES),
         parse_options=pacsv.ParseOptions(newlines_in_values=True),
-        convert_options=pacsv.ConvertOptions(
-            include_columns=["_shard", "_position"], column_types={"_shard": pa.int32(), "_position": pa.int64()}
-        ),
+        convert_options=pacsv.ConvertOptions(include_columns=list(columns), column_types=columns),
     )
 
 
-def _quarantined(catalog: Catalog, files: Files, name: str, found: Verification) -> dict[int, np.ndarray]:
+def quarantined_positions(catalog: Catalog, files: Files, name: str, found: Verification) -> dict[int, np.ndarray]:
     """Shard to the positions that are in quarantine and were not replayed."""
     replayed = catalog.replayed(name)
     positions: dict[int, list[int]] = defaultdict(list)
     for file in catalog.quarantine(name):
-        data = _checked(files, file, name, found)
+        data = checked(files, file, name, found)
         if data is None:
             continue
         read = _read_parquet(data, ["shard", "position"])
@@ -175,10 +178,7 @@ def _quarantined(catalog: Catalog, files: Files, name: str, found: Verification)
 
 def _dropped(catalog: Catalog, name: str) -> dict[int, int]:
     """Shard to records dropped on purpose: the one count that leaves nothing in a file."""
-    dropped: dict[int, int] = defaultdict(int)
-    for commit in catalog.commits(name):
-        for shard, count in commit.dropped_by_shard.items():
-            dropped[shard] += count
+    dropped: dict[int, int] = defaultdict(int, catalog.totals(name).dropped_by_shard)
     for (shard, _), outcome in catalog.replayed(name).items():
-        dropped[shard] += outcome == "dropped"
+        dropped[shard] += outcome != "delivered"  # also given up, or come again by the store
     return dropped

@@ -9,19 +9,26 @@ import typer
 
 from caudal import __version__
 from caudal.cli import (
+    apply,
     delete,
     demo,
+    drift,
+    export,
     flush,
     get,
     import_,
+    ingest,
     init,
+    maintain,
     models,
+    plan,
     promote,
     publish,
     put,
     quarantine,
     query,
     recommend,
+    resume,
     rollback,
     status,
     tables,
@@ -39,9 +46,13 @@ Example: caudal init shop
 
 PANELS = {
     "Start": {"init": init.init, "demo": demo.demo, "up": up.up},
-    "Items and events": {"import": import_.import_file, "put": put.put, "get": get.get, "delete": delete.delete},
+    "Items and events": {
+        "import": import_.import_file, "ingest": ingest.ingest, "put": put.put, "get": get.get, "delete": delete.delete,
+    },
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
+        "plan": plan.plan, "apply": apply.apply, "drift": drift.drift, "export": export.export, "resume": resume.resume,
+        "maintain": maintain.maintain,
         "publish": publish.publish,
     },
     "Models": {

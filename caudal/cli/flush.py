@@ -8,7 +8,7 @@ import typer
 from caudal.cli.publish import published
 from caudal.cli.screen import say, show_json, steps
 from caudal.cli.session import Json, deliveries, opened
-from caudal.errors import Unavailable
+from caudal.errors import Paused, Unavailable
 
 if TYPE_CHECKING:
     from caudal.pipeline import Stages
@@ -32,21 +32,25 @@ def flush(
 
     Example: caudal flush sale
     """
-    done = []
+    done, stopped = [], None
     with opened(context) as stages, steps("flushing") as tell:
         until = time.monotonic() + timeout
         for name in deliveries(stages, table):
             tell(name)
-            done.append(_flush(stages, name, until))
+            try:
+                done.append(_flush(stages, name, until))
+            except Paused as error:  # the other tables are not
+                stopped = stopped or error
         if iceberg := [name for name, lake in deliveries(stages, table).items() if lake.format == "iceberg"]:
             tell("publishing")
             published(stages, iceberg)
     if json:
         show_json(done)
-        return
-    for one in done:
+    for one in () if json else done:
         by = "" if one["by"] == "caudal flush" else " by the running writer"
         say(f"{one['table']}: {one['records']:,} records delivered{by}")
+    if stopped is not None:
+        raise stopped
 
 
 def _flush(stages: "Stages", name: str, until: float) -> dict[str, object]:

@@ -22,9 +22,12 @@ def put(
 
     Example: caudal put product '{"product_id": "tea", "title": "Tea", "stock": 12}'
     """
+    from caudal.forms import check_own
+
     read = _read(sys.stdin.read() if item == "-" else item)
     with opened(context) as stages:
         if stages.table(table).keyed:
+            check_own(table, stages.table(table).contract.form)
             event_id = stages.store.put(table, read)
         else:
             [event_id] = stages.events(table).append([read])

@@ -39,7 +39,7 @@ def query(
 
     chosen = _format(format, output, json)
     text = _sql(sql, file)
-    versions = dict(map(_version, at or ()))
+    versions = dict(map(version_of, at or ()))
     with opened(context) as stages:
         rows = stages.query.execute(text, versions=versions)
     wanted = ON_SCREEN if limit is None and chosen == "table" and output is None else limit or len(rows)
@@ -70,7 +70,8 @@ def _sql(sql: str | None, file: Path | None) -> str:
     return sys.stdin.read() if sql == "-" else str(sql)
 
 
-def _version(text: str) -> tuple[str, int]:
+def version_of(text: str) -> tuple[str, int]:
+    """The table and version of `--at`. Raises UsageError."""
     table, equals, version = text.partition("=")
     if not (equals and table and version.isdecimal()):
         raise UsageError(f"--at {text}: not TABLE=VERSION", hint="write --at sale=3; `caudal tables` shows the versions")

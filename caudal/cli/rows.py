@@ -1,19 +1,16 @@
 """Rows of a query in the form that was asked for."""
 
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pyarrow as pa
 
 from caudal.cli.screen import show_table, write
 from caudal.errors import UsageError
 from caudal.lake.formats import encode
-
-_encode = msgspec.json.Encoder(decimal_format="number").encode
+from caudal.lake.formats.json import flat, json_lines, json_of
 
 
 def write_rows(rows: pa.Table, format: str, output: Path | None) -> None:
@@ -37,24 +34,10 @@ def _encoded(rows: pa.Table, format: str) -> bytes | memoryview:
     if format == "parquet":
         return encode(rows, format, "")
     if format == "csv":
-        return encode(pa.table([_flat(column) for column in rows.columns], names=rows.column_names), format, "")
-    lines = (_encode(row) for row in _dicts(rows))
+        return encode(flat(rows), format, "")
     if format == "jsonl":
-        return b"".join(line + b"\n" for line in lines)
-    return b"[" + b",\n ".join(lines) + b"]\n"
-
-
-def _dicts(rows: pa.Table) -> Iterator[dict[str, Any]]:
-    for batch in rows.to_batches(max_chunksize=10_000):
-        yield from batch.to_pylist(maps_as_pydicts="strict")
-
-
-def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
-    """A nested column as JSON text."""
-    if not pa.types.is_nested(column.type):
-        return column
-    values = column.to_pylist(maps_as_pydicts="strict")
-    return pa.array([None if value is None else _encode(value).decode() for value in values], pa.string())
+        return b"".join(line + b"\n" for line in json_lines(rows))
+    return b"[" + b",\n ".join(json_lines(rows)) + b"]\n"
 
 
 def _show(rows: pa.Table) -> None:
@@ -72,5 +55,5 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.replace(tzinfo=None).isoformat(" ")
     if isinstance(value, list | dict | bytes):
-        return _encode(value).decode()
+        return json_of(value).decode()
     return str(value)

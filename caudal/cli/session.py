@@ -65,9 +65,12 @@ def _there_is(names: dict[str, Any]) -> str:
 
 def keyed(stages: "Stages", name: str) -> "Contract":
     """The contract of a table of items. Raises NotFound, UsageError if it holds events."""
+    from caudal.forms import check_own
+
     contract = stages.table(name).contract
     if not contract.key:
         raise UsageError(f"{name} holds events, which have no key", hint=f'ask with SQL: caudal query "SELECT * FROM {name}"')
+    check_own(name, contract.form)
     return contract
 
 

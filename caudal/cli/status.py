@@ -16,7 +16,8 @@ def status(context: typer.Context, json: Json = False) -> None:
     """Show how each table and model is doing.
 
     Measured from the data: lag is how long the oldest record that is not yet in the lake has been waiting. The exit code
-    is 1 if a table's lag is above endpoint.stale_seconds, or if a part of `caudal up` fails.
+    is 1 if a table's lag is above endpoint.stale_seconds, if its error budget has paused it, or if a
+    part of `caudal up` fails.
 
     Example: caudal status
     """
@@ -24,7 +25,7 @@ def status(context: typer.Context, json: Json = False) -> None:
 
     with opened(context) as stages:
         found = read_status(stages)
-    ok = not found.stale and not found.errors
+    ok = not (found.stale or found.errors or any(table.paused for table in found.tables))
     if json:
         show_json({"ok": ok, **_as_dict(found)})
     else:
@@ -54,7 +55,10 @@ def _show(found: "Status") -> None:
     for part, error in found.errors.items():
         note(f"caudal: {part}: {error}")
     for table in found.tables:
-        if table.table in found.stale:
+        if table.paused:
+            note(f"caudal: {table.table} is paused since {moment(table.paused_since)}: {table.paused}; "
+                 f"`caudal resume {table.table}` goes on")
+        elif table.table in found.stale:
             note(f"caudal: {table.table} is stale: its oldest record has waited {table.lag_seconds:,.0f} s, "
                  f"and endpoint.stale_seconds is {found.stale_seconds:g}; is `caudal up` running?")
 

@@ -39,11 +39,12 @@ def _describe(stages: "Stages", name: str) -> dict[str, Any]:
     snapshot = stages.catalog.snapshot(name)
     lake: LakeTable = snapshot.table
     return {
-        "table": name, "source": lake.source, "format": lake.format, "compression": lake.compression,
+        "table": name, "source": lake.source, "form": lake.contract.form, "format": lake.format, "compression": lake.compression,
         "key": lake.contract.key, "partition": [part.folder for part in lake.contract.partition],
         "version": snapshot.version, "files": len(snapshot.files), "rows": sum(file.rows for file in snapshot.files),
         "bytes": sum(file.bytes for file in snapshot.files),
         "columns": [_column(column, lake.contract.key) for column in lake.contract.columns],
+        "hidden": [column.name for column in lake.hidden],
     }
 
 
@@ -59,9 +60,12 @@ def _show(one: dict[str, Any]) -> None:
     stored = " ".join(filter(None, (one["format"], one["compression"])))
     folders = f", partitioned by {', '.join(one['partition'])}" if one["partition"] else ""
     origin = f", from {one['source']}" if one["source"] != one["table"] else ""
-    say(f"{one['table']}: {kind}, in {stored}{folders}{origin}")
+    fed = f", fed by {one['form']}" if one["form"] != "caudal" else ""
+    say(f"{one['table']}: {kind}, in {stored}{folders}{origin}{fed}")
     say(f"  {one['rows']:,} rows, {one['files']:,} files, {one['bytes']:,} bytes, version {one['version']}")
     show_table(("  column", "type", ""), [(f"  {c['name']}", c["type"], _marks(c)) for c in one["columns"]])
+    if one["hidden"]:
+        say(f"  hidden, with their data kept: {', '.join(one['hidden'])}")
 
 
 def _marks(column: dict[str, Any]) -> str:

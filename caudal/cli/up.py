@@ -20,7 +20,7 @@ WATCH_SECONDS = 0.2
 
 
 def up(context: typer.Context) -> None:
-    """Run writer, HTTP API, scheduled training and publishing of Iceberg tables until stopped.
+    """Run writer, HTTP API, scheduled training, maintenance and publishing of Iceberg tables until stopped.
 
     Whichever of them dies is started again. Ctrl-C or SIGTERM stops it, and everything that it started.
 

@@ -1,5 +1,7 @@
 """`caudal verify`: does the lake account for every record?"""
 
+from typing import Annotated
+
 import typer
 
 from caudal.cli.screen import note, say, show_json, show_table
@@ -8,18 +10,24 @@ from caudal.cli.session import Json, opened
 COUNTS = ("read", "delivered", "dropped", "quarantined", "rows")
 
 
-def verify(context: typer.Context, json: Json = False) -> None:
+def verify(
+    context: typer.Context,
+    deep: Annotated[bool, typer.Option("--deep", help="Compare with the stream and the history, record by record.")] = False,
+    json: Json = False,
+) -> None:
     """Recount every record from the lake's files.
 
     Per table and shard: records read = delivered + dropped + quarantined, each once, and each file as it was committed.
-    The exit code is 1 if that is not so.
+    The exit code is 1 if that is not so. --deep looks up each record that the stream still holds by its id, and checks
+    the files of older versions and the base of each current state.
 
     Example: caudal verify
     """
+    from caudal.proof import prove
     from caudal.verify import verify as recount
 
     with opened(context) as stages:
-        found = recount(stages.catalog, stages.files)
+        found = prove(stages.catalog, stages.files, stages.stream) if deep else recount(stages.catalog, stages.files)
     if json:
         show_json({"ok": found.ok, "shards": found.shards, "problems": found.problems})
     else:

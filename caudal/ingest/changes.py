@@ -55,12 +55,41 @@ def encode_event(event_id: str, event_time: int, row: bytes) -> bytes:
     return b'{"op":"event","id":"%b","time":%d,"row":%b}\n' % (event_id.encode(), event_time, row)
 
 
-def encode_rejected(event_id: str, event_time: int, reason: str, detail: str, raw: bytes) -> bytes:
+class Layout(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a line of an imported file is to be read."""
+
+    format: Literal["csv", "json"]
+    columns: tuple[str, ...] = ()
+    """Of CSV: the names in the header."""
+    locale: str = ""
+    """Of CSV: how its numbers are written."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """Where a quarantined line comes from: how to read it, and what it would have been called."""
+
+    id: str
+    time: int
+    layout: Layout = msgspec.field(name="from")
+
+
+def encode_rejected(
+    event_id: str, event_time: int, reason: str, detail: str, raw: bytes, layout: Layout | None = None
+) -> bytes:
     """Something that could not become an item, on its way to quarantine."""
-    return msgspec.json.encode({
+    record = {
         "op": "rejected", "id": event_id, "time": event_time, "why": reason, "detail": detail,
         "raw": base64.b64encode(raw).decode(),
-    }) + b"\n"
+    }
+    return msgspec.json.encode(record if layout is None else record | {"from": layout}) + b"\n"
+
+
+def read_origin(record: bytes) -> str:
+    """The `Origin` in a record of `encode_rejected`, as JSON; "" if it says none."""
+    try:
+        return msgspec.json.encode(_origin.decode(record)).decode()
+    except (ValueError, RecursionError):
+        return ""
 
 
 class _Wire(msgspec.Struct):
@@ -73,6 +102,7 @@ class _Wire(msgspec.Struct):
 
 
 _wire = msgspec.json.Decoder(_Wire)
+_origin = msgspec.json.Decoder(Origin)
 
 
 def decode_change(record: bytes, key: tuple[str, ...]) -> Change:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from caudal.contract import Contract
+from caudal.forms import check_own
 from caudal.ingest.changes import Stamp, encode_event
 from caudal.ingest.items import encode_item, encode_key
 from caudal.ingest.stream.port import Stream
@@ -15,11 +16,16 @@ class EventLog:
     def __init__(self, stream: Stream, contract: Contract) -> None:
         self._stream = stream
         self._name = contract.name
+        self._form = contract.form
         self._order_by = contract.columns[0].name
         self._stamp = Stamp()
 
     def append(self, events: Sequence[Item]) -> list[str]:
-        """Append events durably, all or none; returns their event ids. Raises InvalidItem."""
+        """Append events durably, all or none; returns their event ids.
+
+        Raises InvalidItem, and UsageError for a table that another system feeds.
+        """
+        check_own(self._name, self._form)
         now = self._stamp.time()
         ids, records = [], []
         for event in events:

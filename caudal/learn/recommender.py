@@ -1,7 +1,9 @@
 """What a pipeline file says of a recommender, and whether it can work."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
@@ -73,8 +75,32 @@ _UNTOLD = frozenset({_Type.UNKNOWN, _Type.NULL})
 _ONE_SELECT = "write one SELECT … FROM … in Athena's dialect"
 
 
+_deferred: ContextVar[list[ContractError] | None] = ContextVar("deferred", default=None)
+
+
+@contextmanager
+def deferring() -> Iterator[list[ContractError]]:
+    """Inside, `check_recommender` lets a recommender that cannot work pass, and keeps the error: to see all of them."""
+    found: list[ContractError] = []
+    token = _deferred.set(found)
+    try:
+        yield found
+    finally:
+        _deferred.reset(token)
+
+
 def check_recommender(recommender: Recommender, contracts: Mapping[str, Contract], taken: set[str]) -> None:
     """Raise ContractError for a recommender that cannot work, naming it, what is wrong, and the mend."""
+    try:
+        _check(recommender, contracts, taken)
+    except ContractError as error:
+        found = _deferred.get()
+        if found is None:
+            raise
+        found.append(error)
+
+
+def _check(recommender: Recommender, contracts: Mapping[str, Contract], taken: set[str]) -> None:
     where = f"recommender {recommender.name}"
     if not _NAME.match(recommender.name):
         raise ContractError(f"{where}: not a name", hint="use lower-case letters, digits, _ and -, a letter first")

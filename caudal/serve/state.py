@@ -65,7 +65,7 @@ class LiveState:
     def _source(self, sql: str, transforms: Mapping[str, Transform]) -> tuple[str, str, ImageReader]:
         """The lake table of a query, its stream, and what reads that."""
         table = self._catalog.snapshot(table_of(sql)).table
-        return table.name, table.source, ImageReader(transforms[table.name], table.contract.key)
+        return table.name, table.source, ImageReader(transforms[table.name], table.contract)
 
     def start(self) -> None:
         """Load the snapshots, then follow the streams."""

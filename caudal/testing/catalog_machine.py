@@ -19,11 +19,13 @@ NAMES = ("orders", "other")
 _tables = st.sampled_from(["orders", "orders", "other", "missing"])
 _owners = st.sampled_from(["me", "you"])
 _positions: st.SearchStrategy[Positions] = st.dictionaries(st.integers(0, 1), st.integers(0, 3), max_size=2)
-_replays = st.lists(
-    st.builds(Replay, st.integers(0, 1), st.integers(0, 3), st.sampled_from(["delivered", "dropped"])), max_size=2
-)
-_columns = st.lists(st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans()), max_size=2,
-                    unique_by=lambda column: column.name)
+_outcomes = st.sampled_from(["delivered", "dropped", "imported", "discarded"])
+_replays = st.lists(st.builds(Replay, st.integers(0, 1), st.integers(0, 3), _outcomes), max_size=2)
+_columns = st.lists(
+    st.builds(Column, st.sampled_from("abc"), st.sampled_from(["int", "string"]), st.booleans(),
+              old_names=st.sampled_from([(), (), ("d",), ("e",)])),
+    max_size=2, unique_by=lambda column: column.name,
+) | st.just([Column("d", "int", nullable=True)])
 
 
 def _snapshot(catalog: Catalog, name: str, version: int | None) -> Snapshot:
@@ -38,6 +40,7 @@ def compare_with_memory(
     class Machine(RuleBasedStateMachine):
         def __init__(self) -> None:
             super().__init__()
+            self.made = 0
             self.real: Catalog = open_catalog(fresh_url(), "shop")
             self.model = MemoryCatalog()
             self.both(lambda catalog: [catalog.declare(replace(table, name=name)) for name in NAMES])
@@ -56,6 +59,11 @@ def compare_with_memory(
         def declare(self, name: str, columns: list[Column]) -> None:
             more = replace(table.contract, columns=(*table.contract.columns, *columns))
             self.both(lambda catalog: catalog.declare(replace(table, name=name, contract=more)))
+
+        @rule(name=_tables, columns=_columns, drop=st.lists(st.sampled_from(["a", "b", "note"]), max_size=2, unique=True))
+        def evolve(self, name: str, columns: list[Column], drop: list[str]) -> None:
+            more = replace(table.contract, columns=(*table.contract.columns, *columns))
+            self.both(lambda catalog: catalog.evolve(replace(table, name=name, contract=more), drop))
 
         @rule(name=_tables, owner=_owners, seconds=st.sampled_from([0, 600]))
         def lease(self, name: str, owner: str, seconds: float) -> None:
@@ -81,12 +89,45 @@ def compare_with_memory(
 
         @rule(name=_tables, replays=_replays)
         def replay(self, name: str, replays: list[Replay]) -> None:
-            self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1))
+            self.both(lambda catalog: catalog.replay(name, replays, [a_file(f"r{len(replays)}")], 1, [a_file("audit")]))
+
+        @rule(name=_tables, accepted=st.none() | _positions)
+        def pause_or_resume(self, name: str, accepted: Positions | None) -> None:
+            self.both(lambda catalog: catalog.pause(name, "why") if accepted is None else catalog.resume(name, accepted))
+
+        @rule(name=_tables, first=st.integers(0, 3), files=st.integers(0, 3), more=st.integers(0, 1))
+        def rewrite(self, name: str, first: int, files: int, more: int) -> None:
+            there = self.model.snapshot("orders" if name == "missing" else name).files[first : first + files]
+            new = [replace(a_file(f"m{self.fresh()}"), rows=sum(file.rows for file in there) + more)]
+            self.both(lambda catalog: catalog.rewrite(name, [file.path for file in there] or ["no"], new))
+
+        @rule(name=_tables, version=st.integers(0, 6), files=st.integers(0, 2))
+        def keep_base(self, name: str, version: int, files: int) -> None:
+            made = [a_file(f"b{self.fresh()}") for _ in range(files)]
+            self.both(lambda catalog: catalog.keep_base(name, version, made))
+
+        @rule(name=_tables, keep=st.integers(0, 4), recent=st.booleans(), pretend=st.booleans())
+        def expire(self, name: str, keep: int, recent: bool, pretend: bool) -> None:
+            before = 0 if recent else 1 << 60
+            self.both(lambda catalog: catalog.expire(name, keep, before, pretend))
+
+        @rule(name=_tables, path=st.sampled_from(["tables/r1.parquet", "tables/m1.parquet", "tables/0.1-1.1-0.parquet"]))
+        def disown(self, name: str, path: str) -> None:
+            self.both(lambda catalog: catalog.disown(name, [path]))
+
+        def fresh(self) -> int:
+            self.made += 1
+            return self.made
 
         @invariant()
         def they_hold_the_same(self) -> None:
             self.both(lambda catalog: catalog.tables())
-            self.both(lambda catalog: [(catalog.replayed(name), catalog.quarantine(name)) for name in NAMES])
+            self.both(lambda catalog: [
+                (catalog.replayed(name), catalog.quarantine(name), catalog.audit(name), catalog.flow(name)._replace(since=0))
+                for name in NAMES
+            ])
+            self.both(lambda catalog: [(catalog.totals(name), catalog.named(name)) for name in NAMES])
+            self.both(lambda catalog: [(catalog.versions(name)[:2], catalog.version_at(name, 1 << 60)) for name in NAMES])
             self.both(lambda catalog: [[info._replace(time=0) for info in catalog.commits(name)] for name in NAMES])
             for name in NAMES:
                 for version in (None, *range(-1, len(self.model.commits(name)) + 2)):

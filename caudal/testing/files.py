@@ -1,6 +1,7 @@
 """What every place for objects must do."""
 
 import threading
+import time
 from abc import abstractmethod
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -132,6 +133,14 @@ class FilesSuite:
             assert list(files.list()) == [FileInfo("a/c", 1)]
         files.put("a/b", b"3")
         assert files.get("a/b") == b"3"
+
+    def test_it_is_known_when_an_object_was_put(self, files: Files) -> None:
+        before = time.time_ns() // 1000
+        files.put("a/b", b"x")
+        written = files.written("a/b")
+        assert written is not None and before - 2_000_000 <= written <= time.time_ns() // 1000 + 2_000_000
+        files.delete("a/b")
+        assert files.written("a/b") is files.written("a/c") is None
 
     def test_a_list_is_sorted_and_starts_with_the_prefix(self, files: Files) -> None:
         paths = ["a", "b/c", "b/d/e", "b-/f", "b0", "bb/g", "c/_hidden/h"]

@@ -17,8 +17,11 @@ from caudal.lake.catalog import Catalog, LakeTable, open_catalog
 from caudal.lake.files import Files, open_files
 from caudal.lake.query import Query
 from caudal.testing.query_answers import ANSWERS, ONE
+from caudal.testing.query_evolution import QueryEvolution
+from caudal.testing.query_foreign import QueryForeign
 from caudal.testing.query_formats import QueryFormats
 from caudal.testing.query_lake import EVERY_KIND, ORDER, VIEW, Lake
+from caudal.testing.query_versions import QueryVersions
 
 FORBIDDEN = [
     "SELECT * FROM read_csv('/etc/passwd')", "SELECT * FROM \"read_csv\"('/etc/passwd')", "SELECT * FROM '/etc/passwd'",
@@ -42,7 +45,7 @@ FORBIDDEN = [
 """What no query may be."""
 
 
-class QuerySuite(QueryFormats):
+class QuerySuite(QueryFormats, QueryForeign, QueryEvolution, QueryVersions):
     """Subclass as `TestXQuery`, return a fresh engine, and every promise is checked."""
 
     scheme: str
@@ -92,6 +95,19 @@ class QuerySuite(QueryFormats):
         with pytest.raises(QueryError):
             engine.execute(sql)
         assert engine.execute("SELECT count(*) FROM shop_order").column(0).to_pylist() == [2]
+
+    def test_a_result_can_be_read_in_parts(self, lake: Lake, query: Query) -> None:
+        lake.declare(ORDER)
+        assert [len(part) for part in query.stream("SELECT * FROM shop_order")] == [0]
+        numbers = "SELECT * FROM UNNEST(sequence(0, 99)) AS t(x)"
+        sql = f"SELECT a.x * 100 + b.x AS n FROM ({numbers}) a CROSS JOIN ({numbers}) b ORDER BY n"
+        parts = list(query.stream(sql, rows=2048))
+        assert len(parts) > 1 and all(part.schema == query.execute(sql).schema for part in parts)
+        assert pa.concat_tables(parts)["n"].to_pylist() == list(range(10_000))
+        for wrong in ("SELECT * FROM read_text('/etc/passwd')", f"SELECT CAST(IF(n = 9999, 'x', '1') AS bigint) FROM ({sql}) t"):
+            with pytest.raises(QueryError):
+                list(query.stream(wrong, rows=2048))
+        assert query.execute("SELECT 1 AS one").to_pylist() == [{"one": 1}]
 
     # what a table shows
 
@@ -231,6 +247,13 @@ class QuerySuite(QueryFormats):
         ("SELECT cast(note AS integer) FROM shop_order", "INVALID_CAST_ARGUMENT", "try_cast", (0, 0)),
         ("SELECT cast('1.5' AS integer)", "INVALID_CAST_ARGUMENT", "try_cast", (0, 0)),
         ("SELECT 9223372036854775807 + quantity FROM shop_order", "NUMERIC_VALUE_OUT_OF_RANGE", "", (0, 0)),
+        ("SELECT array[1, 2][quantity + 2] FROM shop_order", "INVALID_FUNCTION_ARGUMENT: an array has no such subscript", "element_at", (0, 0)),
+        ("SELECT array[1, 2][-1]", "INVALID_FUNCTION_ARGUMENT: an array has no such subscript", "element_at", (0, 0)),
+        ("SELECT map(array['a'], array[1])['b']", "INVALID_FUNCTION_ARGUMENT: a map has no such key", "element_at", (0, 0)),
+        ("DROP TABLE shop_order", "DROP may not run", "one SELECT", (1, 1)),
+        ("  describe shop_order", "DESCRIBE may not run", "one SELECT", (1, 3)),
+        ("SELECT * FROM shop_order WHERE", "syntax error at WHERE: something is missing after it", "", (1, 26)),
+        ("SELECT xqzzzw(1)", "function xqzzzw does not exist", "Athena's documentation", (1, 8)),
         ("SELECT * FROM other.shop_order", "no database other", "shop_order", (1, 21)),
         ("WITH sale AS (SELECT 1 AS a) SELECT b FROM sale", "column b is not in sale", "there is a", (1, 37)),
     ])

@@ -70,6 +70,13 @@ ANSWERS: list[tuple[str, Any]] = [
     ("json_extract_scalar(data, '$.l[1]')", "2"), ("json_array_length('[1, 2, 3]')", 3),
     # arrays and maps
     ("cardinality(array[1, 2])", 2), ("cardinality(map(array['a'], array[1]))", 1), ("element_at(array[1, 2], 3)", None), ("array[1, 2][2]", 2),
+    ("array[10, 20][n - 6]", 10), ("array[5, 6, 7, 8, 9, 10, 11][n]", 11), ("array[1, 2][cast('2' as integer)]", 2),
+    ("array[1, 2][1 + 1]", 2), ("array[array[1, 2], array[3]][1][2]", 2), ("array[1][cast(null as integer)]", None),
+    ("transform(array[1, 2], i -> array['x', 'y'][i])", ["x", "y"]), ("split('a,b', ',')[2]", "b"), ("map(array[7], array['q'])[n]", "q"),
+    ("try(array[1, 2][3])", None), ("element_at(array[1, 2], -1)", 2), ("element_at(array[1, 2], n - 6)", 1),
+    ("substr('hello', 2)", "ello"), ("substr('hello', 0)", ""), ("substr('hello', 0, 2)", ""), ("substring('hello' from 0)", ""),
+    ("substr('hello', -2)", "lo"), ("substr('hello', -2, 1)", "l"), ("substr('abc', -5)", ""), ("substr('abc', 2, -1)", ""),
+    ("substr(name, n - 6, 2)", "te"), ("substr(note, 0)", None),
     ("element_at(map(array['a'], array[1]), 'b')", None), ("contains(array[1, 2], 2)", True), ("array_position(array[1], 5)", 0),
     ("array_join(array['a', null, 'c'], ',')", "a,c"), ("slice(array[1, 2, 3], 2, 2)", [2, 3]), ("sequence(1, 3)", [1, 2, 3]),
     ("sequence(3, 1)", [3, 2, 1]), ("sequence(date '2026-01-01', date '2026-01-02')", [date(2026, 1, 1), date(2026, 1, 2)]),

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from caudal.contract import Column, Contract
-from caudal.lake.catalog import Catalog, LakeTable
+from caudal.lake.catalog import Catalog, LakeTable, Replay
 from caudal.lake.files import Files
 from caudal.lake.formats import encode, suffix
 from caudal.records import Commit, DataFile
@@ -44,8 +44,19 @@ class Lake:
         usual = "put" if table.contract.key else "event"
         whole = [{"_op": usual, "_event_time": datetime(2026, 1, 1, tzinfo=UTC), "_event_id": f"e{first + n}", "_shard": 0,
                   "_position": first + n, **row} for n, row in enumerate(rows)]
-        data = encode(pa.Table.from_pylist(whole, table.contract.row_schema), table.format, table.compression)
-        return self.add_bytes(table, data, len(rows))
+        return self.add_bytes(table, self._encoded(table, whole), len(rows))
+
+    def replay(self, table: LakeTable, replay: Replay, row: dict[str, Any]) -> int:
+        """Make a row of a once quarantined record visible."""
+        whole = {"_op": "put", "_event_time": datetime(2026, 1, 1, tzinfo=UTC), "_event_id": "late", "_shard": 0, **row}
+        data = self._encoded(table, [whole])
+        path = f"{table.name}/late-{len(list(self.files.list()))}{suffix(table.format, table.compression)}"
+        self.files.put(path, data)
+        return self.catalog.replay(table.name, [replay], [DataFile(path, (), 1, len(data), "")], 1)
+
+    @staticmethod
+    def _encoded(table: LakeTable, rows: list[dict[str, Any]]) -> memoryview:
+        return encode(pa.Table.from_pylist(rows, table.contract.row_schema), table.format, table.compression)
 
     def add_bytes(self, table: LakeTable, data: bytes | memoryview, rows: int) -> int:
         """Commit a file of so many rows."""

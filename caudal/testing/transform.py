@@ -2,6 +2,7 @@
 
 import sys
 from abc import abstractmethod
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from caudal.contract import Contract, Digits, UserFunction, lambda_handler, per_batch, read_contract
+from caudal.contract import Contract, Digits, UserFunction, lambda_handler, per_batch, read_contract, renamed
 from caudal.ingest.changes import encode_delete, encode_event, encode_put, encode_rejected
 from caudal.ingest.transform import Transform, open_transform
 from caudal.records import Outcome, Records
@@ -38,6 +39,11 @@ def reasons(done: Outcome) -> dict[int, str]:
     return {rejected.position: rejected.reason for rejected in done.rejected}
 
 
+class _Renamed:
+    sale_id: str
+    quantity: Annotated[int, renamed("count")]
+
+
 class TransformSuite:
     """Subclass as `TestXTransform`, say its URL, and every promise is checked."""
 
@@ -48,10 +54,11 @@ class TransformSuite:
         """Where the transform runs."""
 
     def apply(
-        self, lines: list[bytes], function: UserFunction | None = None, into: Contract = SALES, first: int = 100
+        self, lines: list[bytes], function: UserFunction | None = None, into: Contract = SALES, first: int = 100,
+        source: Contract = SALES,
     ) -> Outcome:
         """Transform records of shard 3, and check that each is accounted for once."""
-        transform: Transform = open_transform(self.url(), SALES, into, function)
+        transform: Transform = open_transform(self.url(), source, into, function)
         done = transform.apply(Records.of(3, first, lines, time=7))
         assert done.delivered + done.dropped + len(done.rejected) == len(lines)
         assert done.rows.schema == into.row_schema
@@ -153,3 +160,52 @@ class TransformSuite:
         into = read_contract(Total, name="total")
         done = self.apply([a_put(2)], UserFunction(lambda item: {"total": item["count"] * item["cost"]}), into)
         assert done.rows["total"].to_pylist() == [Decimal("3.00")]
+
+    def test_a_change_of_dynamodb_has_its_place_in_the_chain_of_images(self) -> None:
+        def change(id: bytes, name: bytes, **images: int) -> bytes:
+            found = b"".join(
+                b',"%b":{"sale_id":{"S":"s1"},"count":{"N":"%d"},"cost":{"N":"1"}}' % (image.encode(), n)
+                for image, n in images.items()
+            )
+            return b'{"eventID":"%b","eventName":"%b","dynamodb":{"ApproximateCreationDateTime":1767225661573%b}}' % (
+                id, name, found,
+            )
+
+        source = replace(SALES, form="dynamodb")
+        lines = [change(b"e1", b"INSERT", NewImage=1), change(b"e2", b"MODIFY", OldImage=1, NewImage=2), b"oops",
+                 change(b"e3", b"MODIFY", NewImage=1), change(b"e4", b"REMOVE", OldImage=2)]
+        for function in (None, UserFunction(lambda item: item), per_batch(lambda rows: rows)):
+            done = self.apply(lines, function, source, source=source)
+            assert list(reasons(done)) == [102]
+            before, after = done.rows["_before"].to_pylist(), done.rows["_after"].to_pylist()
+            assert (before[0], before[1], before[2], after[3]) == (0, after[0], None, 0)
+            assert after[0] == after[2] != after[1] == before[3]
+            assert done.rows["_op"].to_pylist() == ["put", "put", "put", "delete"]
+
+    def test_a_change_of_debezium_is_a_row_and_a_tombstone_none(self) -> None:
+        source = replace(SALES, form="debezium")
+        line = (b'{"payload":{"before":null,"after":{"sale_id":"s1","count":1,"cost":"1.50"},"op":"c",'
+                b'"source":{"lsn":7,"ts_ms":1767225661573}}}')
+        done = self.apply([line, b"null", line[:-9]], None, source, source=source)
+        assert (done.delivered, done.dropped, reasons(done)) == (1, 1, {102: "invalid_json"})
+        assert done.rows["cost"].to_pylist() == [Decimal("1.50")]
+
+    def test_a_damaged_aggregate_of_kinesis_says_so(self) -> None:
+        data = b"\xf3\x89\x9a\xc2" + b"x" * 40
+        assert reasons(self.apply([data, a_put(1)])) == {100: "kpl_digest_mismatch"}
+
+    def test_a_record_that_calls_a_column_by_its_old_name_becomes_the_same_row(self) -> None:
+        contract = read_contract(_Renamed, name="sale", key=["sale_id"])
+        seen: list[dict[str, Any]] = []
+
+        def look(item: dict[str, Any]) -> dict[str, Any]:
+            seen.append(item)
+            return item
+
+        lines = [a_put(1), encode_put("e2", TIME, b'{"sale_id":"s2","quantity":2,"count":9}', None), a_put(3)]
+        for function in (None, UserFunction(look)):
+            done = open_transform(self.url(), contract, contract, function).apply(Records.of(3, 0, lines))
+            assert done.rows.select(["sale_id", "quantity"]).to_pylist() == [
+                {"sale_id": "s1", "quantity": 1}, {"sale_id": "s2", "quantity": 2}, {"sale_id": "s3", "quantity": 3},
+            ]
+        assert [sorted(item) for item in seen] == [["quantity", "sale_id"]] * 3

@@ -16,8 +16,10 @@ from caudal.contract import Delivery, day, identity
 from caudal.errors import CaudalError, Unavailable
 from caudal.ingest.transform import open_transform
 from caudal.ingest.writer.replay import replay, waiting
+from caudal.testing.writer_budget import WriterBudget
 from caudal.testing.writer_lake import TIME, WriterLake, _Sale, a_sale, insist
 from caudal.testing.writer_lease import WriterLeases
+from caudal.testing.writer_quarantine import WriterQuarantine
 
 FORMATS = [Delivery("csv"), Delivery("csv", compression="gzip"), Delivery("csv", compression="zstd"), Delivery("parquet")]
 NAMES = ["csv", "csv gzip", "csv zstd", "parquet"]
@@ -28,7 +30,7 @@ def now(delivery: Delivery, **changes: Any) -> Delivery:
     return replace(delivery, **{"buffer_seconds": 0, **changes})
 
 
-class WriterSuite(WriterLeases):
+class WriterSuite(WriterLeases, WriterBudget, WriterQuarantine):
     """Subclass as `TestXWriter`, say its URL, and every promise is checked."""
 
     scheme: str

@@ -1,12 +1,16 @@
 """What writers that meet must do: one of them delivers, and whoever lost the lease cannot commit."""
 
+import io
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
+import pyarrow.parquet as pq
 import pytest
 
+from caudal.contract import Column
 from caudal.errors import Fenced, Unavailable
 from caudal.testing.writer_lake import WriterLake, insist
 
@@ -87,4 +91,25 @@ class WriterLeases:
         with ThreadPoolExecutor(32) as pool:
             assert list(pool.map(write, range(32))) == [None] * 32
         assert shop.ids() == list(range(32))
+        shop.check()
+
+    def test_a_writer_from_before_a_change_of_its_table_leaves_the_records_to_one_from_after(
+        self, lake: Callable[..., WriterLake]
+    ) -> None:
+        shop = lake()
+        old = shop.writer()
+        shop.put(1)
+        assert old.flush() == 1
+        contract = replace(shop.table.contract, columns=(*shop.table.contract.columns, Column("coupon", "string", nullable=True)))
+        shop.lake_table = replace(shop.lake_table, contract=contract)
+        shop.table = replace(shop.table, contract=contract)
+        shop.catalog.declare(shop.lake_table)
+        shop.put(2, coupon="X")
+        for _ in range(2):
+            with pytest.raises(Fenced):
+                old.flush()
+        assert shop.writer().flush() == 1
+        assert sum(shop.catalog.snapshot("sale").positions.values()) == 2
+        newest = shop.files.get(shop.catalog.snapshot("sale").files[1].path)
+        assert pq.read_table(io.BytesIO(newest))["coupon"].to_pylist() == ["X"]
         shop.check()

@@ -23,7 +23,7 @@ VENDORS = {
 """Package to the files that may import it, by their name without .py."""
 
 PLACES = {
-    "duckdb": ["caudal/lake/query/", "caudal/lake/iceberg/"],
+    "duckdb": ["caudal/lake/query/", "caudal/lake/iceberg/", "caudal/ingest/transform/chain.py"],
     "pyiceberg": ["caudal/lake/iceberg/"],
     "sqlalchemy": ["caudal/lake/iceberg/"],
     "sqlglot": ["caudal/lake/query/", "caudal/learn/recommender.py"],
@@ -37,7 +37,7 @@ PLACES = {
         "caudal/sqlite.py",
         "caudal/ingest/store/sqlite.py",
         "caudal/ingest/stream/",
-        "caudal/lake/catalog/sqlite.py",
+        "caudal/lake/catalog/sqlite",
         "caudal/learn/registry.py",
     ],
     "pytest": ["caudal/testing/"],

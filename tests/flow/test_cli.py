@@ -174,6 +174,28 @@ def test_verify_fails_when_a_file_is_gone(shell, tmp_path):
         (tmp_path / "kept").rename(file)
 
 
+def test_maintain_merges_says_so_and_changes_no_answer(shell):
+    for n in range(3):
+        shell("put", "view", f'{{"customer_id": "cleo", "product_id": "oats", "seen_at": "2026-11-0{n + 1}T10:00:00Z"}}')
+        shell("flush", "view")
+    asked = "SELECT count(*) AS n, max(seen_at) AS newest FROM view"
+    before = shell.json("query", asked)
+    told = shell.json("maintain", "--dry-run")
+    merged = {table["table"]: table["merged"] for table in told["tables"]}
+    assert told["dry_run"] and merged["view"] >= 3
+    assert shell("maintain", "--dry-run").endswith("nothing was changed\n")
+    done = shell.json("maintain")
+    assert (done["ok"], done["problems"]) == (True, [])
+    assert {table["table"]: table["merged"] for table in done["tables"]} == merged
+    assert shell.json("query", asked) == before
+    assert shell.json("query", "SELECT count(*) AS n FROM view FOR VERSION AS OF 0") == [{"n": 0}]
+    assert shell.refuses("query", "SELECT * FROM view FOR VERSION AS OF 99")[0] == (
+        "caudal: line 1, column 15: table view has no version 99"
+    )
+    assert shell.json("verify", "--deep") == shell.json("verify")
+    assert "merged" in shell("maintain").splitlines()[0]
+
+
 def test_models_are_trained_listed_promoted_and_rolled_back(shell):
     assert "ndcg@10" in shell.process("train")
     [second] = shell.json("train", "for_you", "--seed", "7")
@@ -323,7 +345,7 @@ def test_up_serves_brings_a_killed_writer_back_and_leaves_nothing_behind(shell):
         assert shell.json("flush", "view")[0]["table"] == "view"
         assert shell.json("query", "SELECT count(*) AS n FROM view WHERE product_id = 'oats' AND customer_id = 'ann'") == [{"n": 1}]
         running = parts(shell.folder)
-        assert set(running) == {"writer", "endpoint", "trainer"}
+        assert set(running) == {"writer", "endpoint", "trainer", "maintainer"}
     finally:
         process.terminate()
         printed, errors = process.communicate(timeout=30)

@@ -19,11 +19,11 @@ from caudal.contract import (
     personal,
     read_contract,
     renamed,
-    snake,
     ttl,
     year,
 )
 from caudal.errors import ContractError
+from caudal.naming import snake
 
 
 class Order:
@@ -56,7 +56,7 @@ def test_a_class_becomes_columns():
         Column("weight", "float", True), Column("gift", "bool", True), Column("due", "date"), Column("sold_at", "timestamp"),
         Column("expires", "timestamp", True, ttl=True), Column("photo", "bytes", True), Column("tags", "json"),
         Column("address", "json", True, personal=True), Column("channel", "string", values=("web", "shop")),
-        Column("email", "string", True, personal=True, old_name="mail"),
+        Column("email", "string", True, personal=True, old_names=("mail",)),
     )
 
 
@@ -167,6 +167,11 @@ REFUSED = [
     ("no Python", {}, {"x": "list["}, "table orders", "import"),
     ("TTL of a text", {}, {"x": Annotated[str, ttl]}, "a TTL column is a string", "datetime"),
     ("two TTLs", {}, {"x": Annotated[int, ttl], "y": Annotated[int, ttl]}, "more than one TTL", "one"),
+    ("swapped", {}, {"a": Annotated[int, renamed("b")], "b": Annotated[int, renamed("a")]}, "b also means column b", "had"),
+    ("one old name, two columns", {}, {"a": Annotated[int, renamed("z")], "b": Annotated[int, renamed("z")]}, "z also means", "had"),
+    ("renamed from itself", {}, {"a": Annotated[int, renamed("a")]}, "a also means column a", "had"),
+    ("renamed from no name", {}, {"a": Annotated[int, renamed("a-b")]}, "is not a column name", "qty"),
+    ("renamed key", {"key": ["a"]}, {"a": Annotated[int, renamed("b")]}, "part of the key, which never changes", "as it is"),
     ("personal in quotes", {}, {"x": Annotated[str, "personal"]}, "'personal' in quotes", "from caudal import personal"),
 ]
 
@@ -197,3 +202,9 @@ def test_the_folder_of_a_whole_value_may_be_its_columns_name():
 )
 def test_a_class_name_becomes_a_table_name(name, snaked):
     assert snake(name) == snaked
+
+
+def test_a_form_that_there_is_not_is_refused():
+    with pytest.raises(ContractError, match="table order: no form 'dynamo'") as error:
+        read_contract(Order, name="order", key=["order_id"], form="dynamo")
+    assert error.value.hint == "use 'caudal', 'plain', 'dynamodb', 'debezium'"

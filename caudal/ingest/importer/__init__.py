@@ -6,12 +6,13 @@ from pathlib import Path
 
 from caudal.contract import Contract
 from caudal.errors import InvalidItem, UsageError
+from caudal.forms import check_own
 from caudal.ingest.changes import Stamp, encode_rejected
 from caudal.ingest.events import EventLog
 from caudal.ingest.importer.csv import read_csv
 from caudal.ingest.importer.json import read_json
 from caudal.ingest.importer.parquet import read_parquet
-from caudal.ingest.importer.port import BadLine, Block, as_json
+from caudal.ingest.importer.port import JSON, BadLine, Block, as_json
 from caudal.ingest.items import encode_item, encode_key
 from caudal.ingest.store import Put, Store
 from caudal.ingest.stream import Stream
@@ -46,6 +47,7 @@ def import_file(
     for quarantine, are added each time. `progress` is called with bytes read and bytes in all. Raises UsageError if the
     file cannot be read at all, or from some place on.
     """
+    check_own(contract.name, contract.form)
     done = Imported()
     events = EventLog(stream, contract)
     stamp = Stamp()
@@ -60,7 +62,8 @@ def import_file(
             done.written += len(ids) - ids.count(None)
         if block.rejected:
             stream.append(contract.name, [
-                (bad.raw, encode_rejected(stamp.id(), stamp.time(), bad.reason, f"{path.name}, {bad.detail}", bad.raw))
+                (bad.raw, encode_rejected(stamp.id(), stamp.time(), bad.reason, f"{path.name}, {bad.detail}", bad.raw,
+                                          JSON if bad.reason == "invalid_item" else block.layout))
                 for bad in block.rejected
             ])
             done.rejected += len(block.rejected)
@@ -83,7 +86,7 @@ def _storable(items: list[Item], contract: Contract, block: Block) -> list[Item]
             encode_key([item[name] for name in contract.key])
             kept.append(item)
         except InvalidItem as error:
-            block.rejected.append(BadLine("invalid_item", str(error), as_json(item)))
+            block.rejected.append(BadLine("invalid_item", str(error), as_json(item)))  # JSON, whatever the file was
     return kept
 
 

@@ -5,7 +5,7 @@ Numbers with grouping, such as 1,234.50, are read only when a locale says so, an
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.csv as pacsv
 
 from caudal.contract import Column, Contract
 from caudal.errors import UsageError
+from caudal.ingest.changes import Layout
 from caudal.ingest.importer.columns import as_items, values_of_text
 from caudal.ingest.importer.port import BadLine, Block, item_value
 from caudal.ingest.transform.text import from_text
@@ -40,9 +41,10 @@ def read_csv(path: Path, contract: Contract, locale: str = "") -> Iterator[Block
         bad.append(BadLine(reason, f"{where}{row.actual_columns} fields, {row.expected_columns} expected", row.text.encode()))
         return "skip"
 
-    with path.open("rb") as file:
-        header = _header(path)
-        columns = _columns(path, header, contract)
+    layout = Layout("csv", tuple(_header(path)), locale)
+    with pa.OSFile(str(path)) as file:  # not Python's: Arrow reads ahead in a thread, and may outlive the interpreter
+        header = list(layout.columns)
+        columns = _columns(path, [contract.renames.get(name, name) for name in header], contract)
         reader = _open(path, file, header, short_or_long)
         row = 0
         while True:
@@ -52,13 +54,13 @@ def read_csv(path: Path, contract: Contract, locale: str = "") -> Iterator[Block
                 break
             except (pa.ArrowInvalid, OSError) as error:
                 raise UsageError(f"{path}: cannot be read past row {row}: {error}", hint="mend the file") from None
-            block = Block(min(file.tell(), total), total, [], bad[:])
+            block = Block(min(file.tell(), total), total, [], bad[:], layout)
             bad.clear()
             _read_batch(contract, batch, columns, LOCALES[locale], row, block)
             row += len(batch)
             yield block
         if bad:
-            yield Block(total, total, [], bad)
+            yield Block(total, total, [], bad, layout)
 
 
 def _header(path: Path) -> list[str]:
@@ -78,13 +80,18 @@ def _open(path: Path, file: Any, header: list[str], handler: Callable[[pacsv.Inv
             pa.input_stream(file, compression=_compression(path)),
             read_options=pacsv.ReadOptions(block_size=BLOCK_BYTES, use_threads=False),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=handler),
-            convert_options=pacsv.ConvertOptions(
-                column_types=dict.fromkeys(header, pa.binary()), null_values=[""],
-                strings_can_be_null=True, quoted_strings_can_be_null=False, check_utf8=False,
-            ),
+            convert_options=_fields_of(header),
         )
     except (pa.ArrowInvalid, OSError) as error:
         raise _not_csv(path, error) from None
+
+
+def _fields_of(columns: Sequence[str]) -> pacsv.ConvertOptions:
+    """Every field as bytes: NULL if there is nothing, not even quotes."""
+    return pacsv.ConvertOptions(
+        column_types=dict.fromkeys(columns, pa.binary()), null_values=[""],
+        strings_can_be_null=True, quoted_strings_can_be_null=False, check_utf8=False,
+    )
 
 
 def _compression(path: Path) -> str | None:
@@ -122,7 +129,7 @@ def _read_batch(
         try:
             block.items.append(_item(contract, row, columns, locale))
         except Misfit as misfit:
-            block.rejected.append(BadLine(misfit.reason, f"row {n}: {misfit.detail}", _line(row)))
+            block.rejected.append(BadLine(misfit.reason, f"row {n}: {misfit.detail}", join_line(row)))
 
 
 def _item(contract: Contract, row: tuple[bytes | None, ...], columns: list[Column], locale: tuple[str, str]) -> Item:
@@ -154,5 +161,34 @@ def _plain_number(column: Column, text: str, locale: tuple[str, str]) -> str:
     return text.replace(point, ".")
 
 
-def _line(row: tuple[bytes | None, ...]) -> bytes:
+def split_line(raw: bytes, columns: Sequence[str]) -> tuple[bytes | None, ...]:
+    """The fields of one line. Raises Misfit if it has not one for each column."""
+    try:
+        read = pacsv.read_csv(
+            pa.BufferReader(raw),
+            read_options=pacsv.ReadOptions(column_names=columns, use_threads=False, block_size=len(raw) + 1),
+            parse_options=pacsv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
+            convert_options=_fields_of(columns),
+        )
+    except pa.ArrowInvalid:
+        raise Misfit("csv_fields", f"a line has not the {len(columns)} fields of the header") from None
+    if len(read) != 1:
+        raise Misfit("csv_fields", f"{len(read)} lines, where one was")
+    return tuple(column[0].as_py() for column in read.columns)
+
+
+def read_line(raw: bytes, contract: Contract, layout: Layout) -> Item:
+    """The item of one line that was rejected. Raises Misfit."""
+    known = {column.name: column for column in contract.columns}
+    names = [contract.renames.get(name, name) for name in layout.columns]
+    columns = [known.get(name) or Column(name, "string", nullable=True) for name in names]
+    item = _item(contract, split_line(raw, layout.columns), columns, LOCALES.get(layout.locale, LOCALES[""]))
+    for column in contract.columns:
+        if column.name not in item:
+            item_value(contract, column, None)
+    return item
+
+
+def join_line(row: Sequence[bytes | None]) -> bytes:
+    """Fields as a line."""
     return b",".join(b"" if field is None else b'"' + field.replace(b'"', b'""') + b'"' for field in row) + b"\n"

@@ -2,7 +2,9 @@
 
 import codecs
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -10,19 +12,19 @@ from caudal.contract import Contract
 from caudal.errors import UsageError
 from caudal.ingest.importer.port import BadLine, Block, item_value
 from caudal.ingest.items import decode_item
-from caudal.ingest.transform.decode import Decoder
 from caudal.ingest.transform.form import UNREADABLE
+from caudal.ingest.transform.renames import open_decoder
 from caudal.ingest.transform.values import Misfit
-from caudal.records import Records
+from caudal.records import Item, Records
 
 BLOCK_BYTES = 4 << 20
 
 
 def read_json(path: Path, contract: Contract) -> Iterator[Block]:
     """Read a file of JSON lines, plain or compressed (.gz, .zst)."""
-    decoder = Decoder(contract, "plain")
+    decoder = open_decoder(contract, "plain")
     total, first = path.stat().st_size, 1
-    with path.open("rb") as file:
+    with pa.OSFile(str(path)) as file:
         for lines in _line_blocks(file, path):
             block = Block(min(file.tell(), total), total)
             numbers = [n for n, text in enumerate(lines, first) if text.strip()]
@@ -38,20 +40,37 @@ def read_json(path: Path, contract: Contract) -> Iterator[Block]:
             yield block
 
 
+def read_line(raw: bytes, contract: Contract) -> Item:
+    """The item of one line that was rejected. Raises Misfit."""
+    for rejected in _decoder(contract).decode(Records.of(0, 0, [raw])).rejected:
+        raise Misfit(rejected.reason, rejected.detail)
+    return _item(raw, contract)
+
+
+@cache
+def _decoder(contract: Contract) -> Any:
+    return open_decoder(contract, "plain")
+
+
 def _add(block: Block, text: bytes, line: int, contract: Contract) -> None:
+    try:
+        block.items.append(_item(text, contract))
+    except Misfit as misfit:
+        block.rejected.append(BadLine(misfit.reason, f"line {line}: {misfit.detail}", text))
+
+
+def _item(text: bytes, contract: Contract) -> Item:
     try:
         item = decode_item(text)
         for column in contract.columns:
             if column.kind == "float":
                 item_value(contract, column, item.get(column.name))
-        block.items.append(item)
-    except Misfit as misfit:
-        block.rejected.append(BadLine(misfit.reason, f"line {line}: {misfit.detail}", text))
     except (*UNREADABLE, ValueError, ArithmeticError):  # in an attribute that the contract does not know
-        block.rejected.append(BadLine("invalid_item", f"line {line}: an item cannot hold one of its attributes", text))
+        raise Misfit("invalid_item", "an item cannot hold one of its attributes") from None
+    return item
 
 
-def _line_blocks(file: object, path: Path) -> Iterator[list[bytes]]:
+def _line_blocks(file: pa.NativeFile, path: Path) -> Iterator[list[bytes]]:
     try:
         source = pa.input_stream(file, compression={".gz": "gzip", ".zst": "zstd"}.get(path.suffix))
         rest = source.read(len(codecs.BOM_UTF8)).removeprefix(codecs.BOM_UTF8)

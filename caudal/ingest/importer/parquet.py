@@ -22,7 +22,7 @@ def read_parquet(path: Path, contract: Contract) -> Iterator[Block]:
         file = pq.ParquetFile(path)
     except (pa.ArrowInvalid, OSError) as error:
         raise UsageError(f"{path}: not a Parquet file: {error}", hint="check the file, or say --format") from None
-    names = file.schema_arrow.names
+    names = [contract.renames.get(name, name) for name in file.schema_arrow.names]
     for column in contract.columns:
         if column.name not in names and not column.nullable:
             raise UsageError(f"{path}: has no column {column.name}, which {contract.name} needs",
@@ -34,7 +34,7 @@ def read_parquet(path: Path, contract: Contract) -> Iterator[Block]:
     try:
         for batch in file.iter_batches(BATCH_ROWS):
             block = Block(0, total)
-            _read_batch(batch, contract, done, block)
+            _read_batch(batch.rename_columns(names), contract, done, block)
             done += len(batch)
             block.read = total * done // rows
             yield block

@@ -5,8 +5,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from caudal.contract import Column, Contract
+from caudal.ingest.changes import Layout
 from caudal.ingest.transform.values import Misfit, exact_value, json_text
 from caudal.records import Item
+
+JSON = Layout("json")
 
 
 class BadLine(NamedTuple):
@@ -27,6 +30,8 @@ class Block:
     """Bytes of the file."""
     items: list[Item] = field(default_factory=list)
     rejected: list[BadLine] = field(default_factory=list)
+    layout: Layout = field(default=JSON)
+    """How to read the rejected lines again."""
 
 
 def item_value(contract: Contract, column: Column, given: Any) -> Any:

@@ -2,12 +2,14 @@
 
 import threading
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any, ClassVar, Self
 
 from caudal.errors import ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item
+from caudal.ingest.store.expiry import unless_expired
 from caudal.ingest.store.port import (
     Delete,
     ItemKey,
@@ -21,6 +23,7 @@ from caudal.ingest.store.port import (
     check_expected,
     updated,
 )
+from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream.memory import MemoryStream
 from caudal.records import Item
 
@@ -28,8 +31,14 @@ from caudal.records import Item
 class _Table:
     def __init__(self, key: ItemKey) -> None:
         self.key = key
+        self.ttl = ""
         self.order: list[bytes] = []
         self.items: dict[bytes, bytes] = {}
+        self.renames: Mapping[str, str] = {}
+
+    def seen(self, data: bytes | None, now: float | None = None) -> Item | None:
+        """What a read shows of an item's bytes."""
+        return unless_expired(read_item(data, self.renames), self.ttl, now)
 
 
 class MemoryStore(Store):
@@ -55,14 +64,18 @@ class MemoryStore(Store):
         """Where its changes are."""
         return self._stream
 
-    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+    def declare(
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None, ttl: str | None = None,
+    ) -> None:
         wanted = ItemKey(table, key, readers)
         with self._lock:
             found = self._tables.get(table) or _Table(wanted)
             if found.key.columns != wanted.columns:
                 told = f"table {table}: its items are keyed by {found.key.columns}, the contract says {wanted.columns}"
                 raise ContractError(told, hint="a key never changes: declare a new table and copy the items")
-            found.key = wanted
+            found.key, found.renames = wanted, renames or {}
+            found.ttl = found.ttl if ttl is None else ttl
             self._stream.create(table, shards)
             self._tables[table] = found
 
@@ -83,9 +96,10 @@ class MemoryStore(Store):
         self, write: Write, staged: dict[tuple[str, bytes], bytes | None], changes: list[tuple[str, bytes, bytes]]
     ) -> str | None:
         table = self._find(write.table)
+        write = renamed_write(write, table.renames)
         key = table.key.of(write.item) if isinstance(write, Put) else table.key.encode(write.key)
         old = staged.get((write.table, key), table.items.get(key))
-        item = decode_item(old) if old is not None else None
+        item = table.seen(old)
         check_expected(write.table, write.expect, item)
         new: bytes | None = None
         if isinstance(write, Put):
@@ -115,7 +129,7 @@ class MemoryStore(Store):
     def get(self, table: str, key: Key) -> Item | None:
         found = self._find(table)  # one look-up in a dict needs no lock
         data = found.items.get(found.key.encode(key))
-        return decode_item(data) if data is not None else None
+        return found.seen(data)
 
     def query(
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
@@ -133,8 +147,29 @@ class MemoryStore(Store):
             keys = found.order[first:last]
             if reverse:
                 keys.reverse()
-            items = [decode_item(found.items[key]) for key in keys[:limit]]
-        return Page(items, found.key.values(items[-1]) if len(keys) > limit else None)
+            every = (renamed_item(decode_item(found.items[key]), found.renames) for key in keys)
+            items = list(islice((item for item in every if unless_expired(item, found.ttl) is not None), limit + 1))
+        return Page(items[:limit], found.key.values(items[limit - 1]) if len(items) > limit else None)
+
+    def sweep(self, table: str, now: float, limit: int) -> int:
+        with self._lock:
+            keys = list(islice(self._expired(table, now), limit))
+            changes = [
+                (key, encode_delete(self._stamp.id(), self._stamp.time(), self._tables[table].items[key], "ttl")) for key in keys
+            ]
+            for key in keys:
+                self._keep(self._find(table), key, None)
+            if changes:
+                self._stream.append(table, changes)
+        return len(keys)
+
+    def count_expired(self, table: str, now: float) -> int:
+        with self._lock:
+            return sum(1 for _ in self._expired(table, now))
+
+    def _expired(self, table: str, now: float) -> Iterator[bytes]:
+        found = self._find(table)
+        return (key for key, data in list(found.items.items()) if found.seen(data, now) is None)
 
     def tables(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(table.key.columns) for name, table in sorted(self._tables.items())}

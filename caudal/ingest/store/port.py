@@ -91,11 +91,17 @@ class Store(ABC):
         """Open the store that `url` names, creating it if it is missing."""
 
     @abstractmethod
-    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+    def declare(
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None, ttl: str | None = None,
+    ) -> None:
         """Create a table and its stream unless they exist.
 
         With `readers`, one a key column, values that are the same to the table are the same key: a time is one instant
-        however it is written. Raises ContractError if the table exists with another key.
+        however it is written. `renames` is old attribute to new one: from here on this store takes and shows items under
+        the new names, and stores each so when it is next written. `ttl` names the attribute that says when an item
+        expires, in seconds since 1970 (UTC) or as ISO 8601 text; "" for none, None for what was declared before. From that
+        moment no read shows the item, and a write finds none. Raises ContractError if the table exists with another key.
         """
 
     @abstractmethod
@@ -119,6 +125,17 @@ class Store(ABC):
 
         In the order of their keys, or in reverse; at most `limit`, from past the key `after`. All are of one moment.
         """
+
+    @abstractmethod
+    def sweep(self, table: str, now: float, limit: int) -> int:
+        """Delete at most `limit` items that expired by `now`, seconds since 1970, as changes with the reason ttl.
+
+        Returns how many: 0 when there are no more. Costs what it deletes, not what the table holds.
+        """
+
+    @abstractmethod
+    def count_expired(self, table: str, now: float) -> int:
+        """How many items expired by `now` and are not yet swept."""
 
     @abstractmethod
     def tables(self) -> dict[str, tuple[str, ...]]:

@@ -1,7 +1,8 @@
 """The embedded store: items in SQLite, each write's change appended to the stream in the same transaction."""
 
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -11,6 +12,7 @@ import msgspec
 from caudal.errors import ConfigError, ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item
+from caudal.ingest.store.expiry import unless_expired
 from caudal.ingest.store.port import (
     Delete,
     ItemKey,
@@ -24,6 +26,7 @@ from caudal.ingest.store.port import (
     check_expected,
     updated,
 )
+from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import check_shards, shard_of
 from caudal.records import Item
@@ -32,15 +35,32 @@ from caudal.sqlite import open_database, translated
 
 SCHEMA = chunks.SCHEMA + """
 CREATE TABLE IF NOT EXISTS item_table (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS item_ttl (name TEXT PRIMARY KEY, attribute TEXT NOT NULL) WITHOUT ROWID;
 """
+
+# When an item expires, as `expires_at` has it; only texts that start as a date, for SQLite takes "now" and others for times.
+_EXPIRES = (
+    "CASE json_type(CAST(item AS TEXT), '$.{0}') WHEN 'integer' THEN CAST(item AS TEXT) ->> '$.{0}'"
+    " WHEN 'real' THEN CAST(item AS TEXT) ->> '$.{0}' WHEN 'text' THEN CASE WHEN CAST(item AS TEXT) ->> '$.{0}'"
+    " GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' THEN unixepoch(CAST(item AS TEXT) ->> '$.{0}', 'subsec') END END"
+)
 
 
 class _Table(NamedTuple):
     key: ItemKey
+    where: str
     stream: chunks.Place
     select: str
     upsert: str
     delete: str
+    ttl: str
+    expires: str
+    """SQL of when an item expires; "NULL" for never."""
+    renames: Mapping[str, str] = {}
+
+    def seen(self, data: bytes | None) -> Item | None:
+        """What a read shows of an item's bytes."""
+        return unless_expired(read_item(data, self.renames), self.ttl)
 
 
 class SqliteStore(Store):
@@ -58,10 +78,20 @@ class SqliteStore(Store):
             raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/store.db")
         return cls(Path(path))
 
-    def declare(self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = ()) -> None:
+    def declare(
+        self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),
+        renames: Mapping[str, str] | None = None, ttl: str | None = None,
+    ) -> None:
         wanted = ItemKey(table, key, readers)
-        self._db.transact(lambda db: self._create(db, wanted, shards))
-        self._tables[table] = self._table(table)._replace(key=wanted)
+
+        def work(db: apsw.Connection) -> None:
+            self._create(db, wanted, shards)
+            if ttl is not None:
+                self._expire_by(db, table, ttl)
+
+        self._db.transact(work)
+        self._tables.pop(table, None)
+        self._tables[table] = self._table(table)._replace(key=wanted, renames=renames or {})
 
     @staticmethod
     def _create(db: apsw.Connection, key: ItemKey, shards: int) -> None:
@@ -77,9 +107,20 @@ class SqliteStore(Store):
             db.execute("INSERT INTO item_table (name, key) VALUES (?, ?)", (table, wanted))
             db.execute(f"CREATE TABLE item_{db.last_insert_rowid()} (key BLOB PRIMARY KEY, item BLOB NOT NULL)")
 
+    @staticmethod
+    def _expire_by(db: apsw.Connection, table: str, ttl: str) -> None:
+        id = db.execute("SELECT id FROM item_table WHERE name = ?", (table,)).get
+        if db.execute("SELECT attribute FROM item_ttl WHERE name = ?", (table,)).get == ttl:
+            return
+        db.execute("INSERT OR REPLACE INTO item_ttl VALUES (?, ?)", (table, ttl))
+        db.execute(f"DROP INDEX IF EXISTS item_{id}_expires")
+        if ttl:
+            db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_EXPIRES.format(ttl)})")
+
     def write(self, writes: Sequence[Write]) -> list[str | None]:
         for name in {write.table for write in writes}:
             self._table(name)  # looked up here: a transaction reads no other connection
+        writes = [renamed_write(write, self._tables[write.table].renames) for write in writes]
         prepared = [self._prepare(write) for write in writes]
         return self._db.transact(lambda db: self._apply(db, writes, prepared))
 
@@ -100,9 +141,9 @@ class SqliteStore(Store):
             table = self._tables[write.table]
             old: bytes | None = db.execute(table.select, (key,)).get
             if write.expect is not None:
-                check_expected(write.table, write.expect, decode_item(old) if old is not None else None)
+                check_expected(write.table, write.expect, table.seen(old))
             if isinstance(write, Update):
-                new = encode_item(updated(write.table, table.key.columns, write, decode_item(old) if old is not None else None))
+                new = encode_item(updated(write.table, table.key.columns, write, table.seen(old)))
             if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
                 ids.append(None)
                 continue
@@ -124,7 +165,7 @@ class SqliteStore(Store):
         found = self._table(table)
         with translated(self._db.path):
             data = self._db.reader.execute(found.select, (found.key.encode(key),)).get
-        return decode_item(data) if data is not None else None
+        return found.seen(data)
 
     def query(
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
@@ -136,13 +177,30 @@ class SqliteStore(Store):
             place = found.key.encode(after)
             start, end = (start, min(end, place)) if reverse else (max(start, place + b"\x00"), end)
         sql = (
-            f"{found.select.partition(' WHERE')[0]} WHERE key >= ? AND key < ? "
+            f"{found.select.partition(' WHERE')[0]} WHERE key >= ? AND key < ? AND coalesce({found.expires} > ?, true) "
             f"ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"
         )
         with translated(self._db.path):
-            rows = [data for (data,) in self._db.reader.execute(sql, (start, end, limit + 1))]
-        items = [decode_item(data) for data in rows[:limit]]
+            rows = [data for (data,) in self._db.reader.execute(sql, (start, end, time.time(), limit + 1))]
+        items = [renamed_item(decode_item(data), found.renames) for data in rows[:limit]]
         return Page(items, found.key.values(items[-1]) if len(rows) > limit else None)
+
+    def sweep(self, table: str, now: float, limit: int) -> int:
+        found = self._table(table)
+        sql = f"SELECT key FROM {found.where} WHERE {found.expires} <= ? LIMIT ?"
+
+        def work(db: apsw.Connection) -> int:
+            keys = [key for (key,) in db.execute(sql, (now, limit))] if found.ttl else []
+            self._apply(db, [Delete(table, (), reason="ttl")] * len(keys), [(key, None) for key in keys])
+            return len(keys)
+
+        return self._db.transact(work)
+
+    def count_expired(self, table: str, now: float) -> int:
+        found = self._table(table)
+        with translated(self._db.path):
+            sql = f"SELECT count(*) FROM {found.where} WHERE {found.expires} <= ?"
+            return int(self._db.reader.execute(sql, (now,)).get) if found.ttl else 0
 
     def tables(self) -> dict[str, tuple[str, ...]]:
         with translated(self._db.path):
@@ -159,11 +217,13 @@ class SqliteStore(Store):
                 if row is None:
                     raise NotFound(f"no table {name}", hint="declare it in the pipeline, with a key")
                 stream = chunks.place(self._db.reader, name)
+                ttl = self._db.reader.execute("SELECT attribute FROM item_ttl WHERE name = ?", (name,)).get or ""
             where = f"item_{row[0]}"
             self._tables[name] = _Table(
-                ItemKey(name, msgspec.json.decode(row[1])), stream,
+                ItemKey(name, msgspec.json.decode(row[1])), where, stream,
                 f"SELECT item FROM {where} WHERE key = ?",
                 f"INSERT INTO {where} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET item = excluded.item",
                 f"DELETE FROM {where} WHERE key = ?",
+                ttl, f"({_EXPIRES.format(ttl)})" if ttl else "NULL",
             )
         return self._tables[name]

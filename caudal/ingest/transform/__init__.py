@@ -32,6 +32,9 @@ def check_delivery(source: Contract, into: Contract, delivery: Delivery) -> None
     if not delivery.buffer_bytes > 0 or not delivery.buffer_seconds >= 0:
         raise ContractError(f"{where}: a buffer of {delivery.buffer_bytes} bytes and {delivery.buffer_seconds} s",
                             hint="give buffer_bytes above 0 and buffer_seconds of 0 or more")
+    budget = delivery.error_budget
+    if budget is not None and not (0 <= budget.fraction < 1 and budget.of_last >= 1 and budget.at_least >= 1):
+        raise ContractError(f"{where}: {budget}", hint="a fraction is below 1, 0.01 for one in a hundred; counts are 1 or more")
     function = delivery.transform
     if function is None:
         if delivery.into is not None:

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caudal.contract import SYSTEM, Column, Contract
+from caudal.contract import Column, Contract
 from caudal.ingest.transform.cast import both, exact_cast, fitting, whole_microseconds
 from caudal.ingest.transform.form import parse_value
 from caudal.ingest.transform.values import JsonText, Misfit, exact_value
@@ -23,7 +23,7 @@ def fitting_rows(made: Any, given: pa.Table, into: Contract, failures: dict[int,
     where = pc.index_in(made["_position"], given["_position"])
     if where.null_count:
         raise Misfit("transform_output", "the function returned a _position that it was not given")
-    system = given.select(SYSTEM.names).take(where)
+    system = given.select(into.system.names).take(where)
     columns, fits = [], None
     for column in into.columns:
         if made.column_names.count(column.name) > 1:

@@ -19,13 +19,14 @@ import pyarrow.compute as pc
 
 from caudal.contract import SYSTEM, TIMESTAMP, Contract
 from caudal.ingest.transform.cast import both, fitting, in_range
+from caudal.ingest.transform.debezium import DebeziumForm
 from caudal.ingest.transform.dynamodb import DynamodbForm
 from caudal.ingest.transform.form import Columns, Form, blanked, parse
 from caudal.ingest.transform.native import CaudalForm, PlainForm
 from caudal.ingest.transform.values import Already, Misfit, exact_row
 from caudal.records import Records, Rejected
 
-FORMS: dict[str, type[Form]] = {"caudal": CaudalForm, "plain": PlainForm, "dynamodb": DynamodbForm}
+FORMS: dict[str, type[Form]] = {"caudal": CaudalForm, "plain": PlainForm, "dynamodb": DynamodbForm, "debezium": DebeziumForm}
 
 PART = 1 << 20
 """Bytes from which a batch is cut for one more thread."""

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -29,6 +30,9 @@ _TAG = {"string": "S", "int": "N", "decimal": "N", "float": "N", "bool": "BOOL",
 """The attribute type that a column is read from; what is not here takes the slow path."""
 
 _OPS = pa.array(["INSERT", "MODIFY", "REMOVE"])
+
+MILLISECONDS = 10**11
+"""From here on, in the year 5138, a number of seconds since 1970 is taken for one of milliseconds."""
 
 DIGITS = 38
 """Significant digits that a number can have."""
@@ -90,7 +94,7 @@ class DynamodbForm(Form):
         if not isinstance(image, dict):
             raise Misfit("no_image", "the change has no image: the stream's view type must be NEW_AND_OLD_IMAGES")
         check_single(image, (column.name for column in self.contract.columns))
-        item = {column.name: _value(column, image.get(column.name)) for column in self.contract.columns}
+        item = {column.name: _value(column, image.get(column.name), warn) for column in self.contract.columns}
         item = binary_by_size(inner, item, warn)
         time = inner.get("ApproximateCreationDateTime")
         if not isinstance(time, int | Decimal) or isinstance(time, bool):
@@ -140,10 +144,12 @@ def _unbroken(text: str) -> str:
     return text
 
 
-def _value(column: Column, attribute: Any) -> Any:
+def _value(column: Column, attribute: Any, warn: Warn) -> Any:
     """What an attribute holds for a column. Raises Misfit."""
     if attribute is None or column.kind not in _TAG:
         return None if attribute is None else untyped(attribute)
+    if column.ttl and column.kind == "timestamp" and isinstance(attribute, dict) and list(attribute) == ["N"]:
+        return _expiry(untyped(attribute), warn)
     tag = _TAG[column.kind]
     check_single(attribute, (tag, "NULL"))
     if isinstance(attribute, dict) and attribute.get(tag) is not None:
@@ -151,6 +157,14 @@ def _value(column: Column, attribute: Any) -> Any:
     if isinstance(attribute, dict) and attribute.get("NULL") is not None:
         return None
     return untyped(attribute)
+
+
+def _expiry(seconds: int | Decimal, warn: Warn) -> datetime | None:
+    """DynamoDB takes the number of a TTL attribute for seconds since 1970, and never expires what is said in another unit."""
+    if not 0 <= seconds < MILLISECONDS:
+        warn("ttl_unit")
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC)
 
 
 def untyped(attribute: Any) -> Any:

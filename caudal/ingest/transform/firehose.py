@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from caudal.contract import SYSTEM, Contract
+from caudal.contract import Contract
 from caudal.ingest.transform.form import parse_object
 from caudal.ingest.transform.text import rows_of_csv
 from caudal.ingest.transform.values import Misfit
@@ -29,7 +29,7 @@ def call_handler(
     handler: Callable[[dict[str, Any], Any], Any], rows: pa.Table, source: Contract, into: Contract, failures: dict[int, Misfit]
 ) -> Iterator[tuple[dict[str, Any], Rows]]:
     """Yield each record's system columns and the untyped rows that the handler made of it; failures go to `failures`."""
-    places = rows.select(SYSTEM.names).to_pylist()
+    places = rows.select(into.system.names).to_pylist()
     data = [base64.b64encode(line).decode() for line in _as_lines(rows, source)]
     for start, stop in _batches(data):
         answers = _invoke(handler, data[start:stop], places[start:stop], failures)

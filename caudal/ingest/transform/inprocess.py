@@ -2,17 +2,22 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Self
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caudal.contract import SYSTEM, Contract, UserFunction
+from caudal.contract import Contract, UserFunction
+from caudal.ingest.stream.kpl import KplError, user_records
 from caudal.ingest.transform.batch import fitting_rows
-from caudal.ingest.transform.decode import Decoded, Decoder
+from caudal.ingest.transform.chain import Chain
+from caudal.ingest.transform.debezium import TOMBSTONE
+from caudal.ingest.transform.decode import Decoded
 from caudal.ingest.transform.firehose import call_handler
 from caudal.ingest.transform.form import parse_value
 from caudal.ingest.transform.port import Transform
+from caudal.ingest.transform.renames import open_decoder
 from caudal.ingest.transform.values import Misfit, exact_row
 from caudal.records import Outcome, Records, Rejected
 
@@ -22,8 +27,9 @@ Rows = list[dict[str, Any]]
 class InprocessTransform(Transform):
     """Runs the user's function here; it sees only records that fit the contract."""
 
-    def __init__(self, source: Contract, into: Contract, function: UserFunction | None, form: str = "caudal") -> None:
-        self._decoder = Decoder(source, form)
+    def __init__(self, source: Contract, into: Contract, function: UserFunction | None) -> None:
+        self._decoder = open_decoder(replace(source, form="caudal"), source.form)
+        self._chain = Chain(source) if source.form == "dynamodb" else None
         self._source = source
         self._into = into
         self._function = function
@@ -34,8 +40,12 @@ class InprocessTransform(Transform):
 
     def apply(self, records: Records) -> Outcome:
         decoded = self._decoder.decode(records)
+        if self._chain is not None:
+            decoded.rows = self._chain.link(decoded.rows, records)
+        tombstones = sum(record.reason == TOMBSTONE for record in decoded.rejected)
+        decoded.rejected = [_explained(record) for record in decoded.rejected if record.reason != TOMBSTONE]
         if self._function is None:
-            return Outcome(decoded.rows, len(decoded.rows), 0, decoded.rejected, dict(decoded.warnings))
+            return Outcome(decoded.rows, len(decoded.rows), tombstones, decoded.rejected, dict(decoded.warnings))
         failures: dict[int, Misfit] = {}
         rows = {"record": self._each_record, "batch": self._each_batch, "lambda": self._by_handler}[self._function.each](
             decoded, records, failures
@@ -58,7 +68,7 @@ class InprocessTransform(Transform):
         assert self._function is not None
         names = [column.name for column in self._source.columns]
         nested = [column.name for column in self._source.columns if column.kind == "json"]
-        system = decoded.rows.select(SYSTEM.names).to_pylist()
+        system = decoded.rows.select(self._into.system.names).to_pylist()
         for item, place in zip(decoded.rows.select(names).to_pylist(), system, strict=True):
             try:
                 for name in nested:
@@ -111,6 +121,15 @@ class InprocessTransform(Transform):
                 else:
                     waiting += [part.slice(len(part) // 2), part.slice(0, len(part) // 2)]
         return pa.concat_tables(done) if done else self._into.row_schema.empty_table()
+
+
+def _explained(record: Rejected) -> Rejected:
+    """An aggregate that reached us whole is damaged: that says more than that it is no JSON."""
+    try:
+        user_records(record.raw)
+    except KplError as error:
+        return record._replace(reason=error.reason, detail=str(error))
+    return record
 
 
 def _as_rows(made: Any) -> Rows:

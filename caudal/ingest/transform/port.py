@@ -11,7 +11,8 @@ class Transform(ABC):
     """Makes rows of records.
 
     Each record becomes one or more rows, or is dropped, or rejected with a reason: alone, whatever its neighbours are,
-    whatever the user's function does with it. Nothing in a record makes `apply` raise.
+    whatever the user's function does with it. Nothing in a record makes `apply` raise. A member under a column's old name
+    is read as the column's, where there is none under its own: the user's function sees the new name.
     """
 
     @classmethod

@@ -2,22 +2,26 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Self
 
 import pyarrow as pa
 
 from caudal.config import Config
 from caudal.contract import Contract, Delivery, UserFunction
+from caudal.errors import Fenced
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
-from caudal.ingest.writer.layout import new_name, quarantine_folder
-from caudal.ingest.writer.objects import newest, put_object, put_rows
+from caudal.ingest.writer.budget import Budget, paused
+from caudal.ingest.writer.layout import quarantine_folder
+from caudal.ingest.writer.objects import newest, put_rows
 from caudal.ingest.writer.port import Writer
-from caudal.ingest.writer.quarantine import to_table
+from caudal.ingest.writer.quarantine import to_table, with_origins
 from caudal.lake.catalog import Catalog, LakeTable, SupportsFlush
 from caudal.lake.catalog.owner import new_owner
 from caudal.lake.files import Files
 from caudal.lake.formats import encode
+from caudal.lake.objects import new_name, put_object
 from caudal.records import Commit, Outcome, Positions, Records
 
 POLL_SECONDS = 0.05
@@ -45,6 +49,8 @@ class InprocessWriter(Writer):
         self._renew_at = 0.0
         self._may_hold = False  # also when the catalog's answer was lost
         self._flushes = 0
+        self._budget = Budget(delivery.error_budget)
+        self._accepted: Positions = {}
         self._record_bytes = 300.0  # seen so far, on average: turns a count into an estimate of bytes
 
     @classmethod
@@ -86,12 +92,26 @@ class InprocessWriter(Writer):
     def _hold(self) -> Positions:
         """Take or renew the lease; the positions to read on from."""
         if self._positions is None or time.monotonic() >= self._renew_at:
+            flow = self._catalog.flow(self._table.name)
+            if flow.paused:
+                raise paused(self._table.name, flow.paused)
+            self._accepted = flow.accepted
             self._may_hold = True
             lease = self._catalog.lease(self._table.name, self._owner, self._lease_seconds)
+            if lease.epoch != self._epoch:
+                self._check_table()
             start = dict.fromkeys(self._stream.ends(self._table.source), 0)
             self._epoch, self._positions = lease.epoch, {**start, **lease.positions}
             self._renew_at = time.monotonic() + self._lease_seconds / 3
         return self._positions
+
+    def _check_table(self) -> None:
+        """Raises Fenced if the table is not what it was when the pipeline was opened: rows of ours would lack columns."""
+        now = self._catalog.tables().get(self._table.name)
+        if now is not None and not now.same_columns(self._table):
+            self.close()
+            raise Fenced(f"table {self._table.name}: its columns have changed since the pipeline was opened",
+                         hint="open it again, with today's pipeline file")
 
     def _guarded(self, work: Callable[[], int]) -> int:
         """Whatever goes wrong, the next step starts from what the catalog says."""
@@ -132,13 +152,17 @@ class InprocessWriter(Writer):
             share = max(1, self._delivery.buffer_bytes // len(waiting))
             run = self._stream.read(self._table.source, shard, since[shard], limit_bytes=share)
             run = run[: goal[shard] - since[shard]]
-            outcomes[shard] = self._transform.apply(run)
+            outcomes[shard] = self._transformed(run)
             until[shard] = run.next
             records += len(run)
             self._learn_size(run)
         if records:
             self._commit(since, until, outcomes, records)
         return records
+
+    def _transformed(self, run: Records) -> Outcome:
+        outcome = self._transform.apply(run)
+        return replace(outcome, rejected=with_origins(run, outcome.rejected)) if outcome.rejected else outcome
 
     def _learn_size(self, run: Records) -> None:
         if len(run):
@@ -147,6 +171,9 @@ class InprocessWriter(Writer):
     def _commit(self, since: Positions, until: Positions, outcomes: dict[int, Outcome], records: int) -> None:
         rows = pa.concat_tables([outcome.rows for outcome in outcomes.values()])
         rejected = [record for outcome in outcomes.values() for record in outcome.rejected]
+        if why := self._budget.spent(since, until, self._accepted, rejected):
+            self._catalog.pause(self._table.name, why)
+            raise paused(self._table.name, why)
         quarantine = []
         if rejected:
             path = f"{quarantine_folder(self._database, self._table.name)}/{new_name(self._epoch, '.parquet')}"
@@ -158,4 +185,5 @@ class InprocessWriter(Writer):
             dropped=sum(o.dropped for o in outcomes.values()), quarantined=len(rejected), rows=len(rows), newest=newest(rows),
             dropped_by_shard={shard: o.dropped for shard, o in outcomes.items() if o.dropped},
         ))
+        self._budget.add(since, until, self._accepted, rejected)
         self._positions = until

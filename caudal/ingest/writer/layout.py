@@ -1,6 +1,5 @@
 """Where rows go: folders by partition, and names that no other writer uses."""
 
-import os
 from collections.abc import Iterator
 
 import numpy as np
@@ -51,11 +50,6 @@ def _text(values: pa.ChunkedArray, partition: Partition) -> pa.ChunkedArray:
         values = values.cast(pa.timestamp("us"))
     text = pc.utf8_slice_codeunits(values.cast(pa.string()), 0, _LENGTH[partition.unit])
     return pc.replace_substring(text, " ", "-")
-
-
-def new_name(epoch: int, suffix: str) -> str:
-    """A name for an object: the writer's epoch, and chance."""
-    return f"part-{epoch:06d}-{os.urandom(8).hex()}{suffix}"
 
 
 def data_folder(database: str, table: str, folder: Folder) -> str:

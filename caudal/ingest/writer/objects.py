@@ -1,14 +1,13 @@
 """Rows as objects of the lake: written before a commit makes them visible."""
 
-import hashlib
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caudal.ingest.writer.layout import Folder, data_folder, new_name, split
+from caudal.ingest.writer.layout import data_folder, split
 from caudal.lake.catalog import LakeTable
 from caudal.lake.files import Files
 from caudal.lake.formats import encode, suffix
+from caudal.lake.objects import new_name, put_object
 from caudal.records import DataFile
 
 
@@ -19,12 +18,6 @@ def put_rows(files: Files, database: str, table: LakeTable, epoch: int, rows: pa
         path = f"{data_folder(database, table.name, folder)}/{new_name(epoch, suffix(table.format, table.compression))}"
         made.append(put_object(files, path, folder, encode(part, table.format, table.compression), len(part)))
     return made
-
-
-def put_object(files: Files, path: str, folder: Folder, data: memoryview, rows: int) -> DataFile:
-    """Write one object, and describe it."""
-    files.put(path, data)
-    return DataFile(path, folder, rows, len(data), hashlib.blake2b(data, digest_size=16).hexdigest())
 
 
 def newest(rows: pa.Table) -> int | None:

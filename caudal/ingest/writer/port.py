@@ -29,6 +29,8 @@ class Writer(ABC):
     def step(self, timeout: float = 1.0) -> int:
         """Deliver the next batch once it is full or old enough; wait for that for at most `timeout` seconds.
 
+        Raises Paused, and commits nothing, if with this batch more records do not fit than the delivery's error budget
+        allows, and from then on until the table is resumed in the catalog.
         Returns the number of records committed, 0 if none were due. Raises Unavailable while another writer holds the
         table, Fenced if one took it over; after any error the next step starts from the catalog's positions.
         """

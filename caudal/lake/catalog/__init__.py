@@ -1,11 +1,25 @@
 """What the lake's files mean: tables, columns, partitions, snapshots."""
 
-from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, LakeTable, Lease, Replay, Snapshot, SupportsFlush
+from collections.abc import Iterable
+
+from caudal.lake.catalog.port import (
+    Catalog,
+    ChangedFile,
+    CommitInfo,
+    Era,
+    Flow,
+    LakeTable,
+    Lease,
+    Replay,
+    Snapshot,
+    SupportsFlush,
+)
+from caudal.lake.catalog.upkeep import DELETED, Base, Expired, Totals, Versions
 from caudal.registry import open_backend
 
 __all__ = [
-    "BACKENDS", "Catalog", "ChangedFile", "CommitInfo", "LakeTable", "Lease", "Replay", "Snapshot", "SupportsFlush",
-    "open_catalog",
+    "BACKENDS", "DELETED", "Base", "Catalog", "ChangedFile", "CommitInfo", "Era", "Expired", "Flow", "LakeTable", "Lease",
+    "Replay", "Snapshot", "SupportsFlush", "Totals", "Versions", "declared", "open_catalog",
 ]
 
 BACKENDS = {
@@ -17,3 +31,14 @@ BACKENDS = {
 def open_catalog(url: str, database: str) -> Catalog:
     """Open the catalog that `url` names, at one database: a pipeline's tables."""
     return open_backend(Catalog, BACKENDS, url, database)  # type: ignore[type-abstract]
+
+
+def declared(catalog: Catalog, tables: Iterable[LakeTable]) -> Catalog:
+    """The catalog, with the tables declared to it; closed if that fails. Raises ContractError."""
+    try:
+        for table in tables:
+            catalog.declare(table)
+    except BaseException:
+        catalog.close()
+        raise
+    return catalog

@@ -1,12 +1,17 @@
 """What every catalog promises. `caudal.testing.CatalogSuite` checks each promise."""
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from abc import abstractmethod
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, Self, runtime_checkable
 
 from caudal.contract import Column, Contract
-from caudal.errors import Conflict, ContractError, Fenced
+from caudal.errors import Conflict, Fenced
+from caudal.lake.catalog.upkeep import Base, Upkeep
 from caudal.records import Commit, DataFile, Positions
+
+Era = tuple[tuple[str, str], ...]
+"""Names in files, each with the column that it means now."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,17 @@ class LakeTable:
     """The stream that it is delivered from."""
     format: Literal["csv", "parquet", "iceberg"] = "parquet"
     compression: Literal["", "gzip", "zstd"] = ""
+    hidden: tuple[Column, ...] = ()
+    """Columns that were dropped on purpose: still in files, and back when they are declared again."""
+    eras: tuple[Era, ...] = ()
+    """What columns were called before each rename, oldest first. A file is of the first era that has all its names."""
+
+    def same_columns(self, other: "LakeTable") -> bool:
+        """Whether rows of one are rows of the other, whatever the order of their columns."""
+        mine, theirs = (
+            {c.name: (c.arrow, c.nullable, frozenset(c.values)) for c in table.contract.columns} for table in (self, other)
+        )
+        return mine == theirs
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,8 @@ class Snapshot:
     files: tuple[DataFile, ...]
     newest: int | None
     """Event time of its newest row, microseconds since 1970, UTC."""
+    base: Base | None = None
+    """The state that its keys had at an earlier version, if that is kept."""
 
 
 class ChangedFile(NamedTuple):
@@ -77,10 +95,22 @@ class Replay(NamedTuple):
 
     shard: int
     position: int
-    outcome: Literal["delivered", "dropped"]
+    outcome: Literal["delivered", "dropped", "imported", "discarded"]
+    """`imported`: written to the store, from where it comes again; `discarded`: given up on purpose."""
 
 
-class Catalog(ABC):
+class Flow(NamedTuple):
+    """Whether a table is delivered."""
+
+    paused: str = ""
+    """Why it is not; "" if it is."""
+    since: int = 0
+    """When it was paused, microseconds since 1970, UTC; 0 if it is not."""
+    accepted: Positions = {}
+    """Records below these positions are delivered whatever the error budget says."""
+
+
+class Catalog(Upkeep):
     """The tables of one database.
 
     Data files, quarantined records and the positions that they reach become visible in one step, and these positions
@@ -95,9 +125,18 @@ class Catalog(ABC):
 
     @abstractmethod
     def declare(self, table: LakeTable) -> None:
-        """Create a table, or give it new nullable columns, which earlier rows show as NULL.
+        """Create a table, or make the changes to it that harm nobody: see `caudal.lake.catalog.evolution`.
 
-        Raises ContractError, with the reason, for any other difference.
+        New columns that may be NULL show NULL in earlier rows, wider types earlier values exactly, and a dropped column
+        comes back with its data. A change ends the lease: what was made by the older contract is not committed. Raises
+        ContractError, with the reason, for any other difference.
+        """
+
+    @abstractmethod
+    def evolve(self, table: LakeTable, drop: Collection[str] = ()) -> None:
+        """The same, and also what takes a deliberate step: declared renames, and hiding the columns `drop`.
+
+        All of it or nothing; files stay as they are. Raises ContractError for what is refused even so.
         """
 
     @abstractmethod
@@ -125,7 +164,10 @@ class Catalog(ABC):
 
     @abstractmethod
     def snapshot(self, table: str, version: int | None = None) -> Snapshot:
-        """The table now, or as of a version. Raises NotFound."""
+        """The table now, or as of a version. Raises NotFound, saying which versions there are.
+
+        Of a table without commits there is version 0, which is empty.
+        """
 
     @abstractmethod
     def changed_files(self, table: str, since: int) -> list[ChangedFile]:
@@ -135,24 +177,43 @@ class Catalog(ABC):
         """
 
     @abstractmethod
-    def commits(self, table: str) -> list[CommitInfo]:
-        """What each commit did, oldest first."""
+    def commits(self, table: str, since: int = 0) -> list[CommitInfo]:
+        """What each commit did, oldest first: of those that can be read, and not before `since`, microseconds since 1970."""
 
     @abstractmethod
     def quarantine(self, table: str) -> list[DataFile]:
         """Files of quarantined records, oldest first."""
 
     @abstractmethod
-    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+    def replay(
+        self, table: str, replays: list[Replay], files: list[DataFile], rows: int, audit: Sequence[DataFile] = ()
+    ) -> int:
         """Make rows of once quarantined records visible and mark these as dealt with; returns the version.
 
-        Needs no lease, for it moves no position. Raises Conflict if one of them was dealt with before, NotFound if
-        nothing was ever committed, and so nothing quarantined.
+        `audit` are files that say how, shown by `audit` in the same step. Needs no lease, for it moves no position.
+        Raises Conflict if one of them was dealt with before, NotFound if nothing was ever committed, and so nothing
+        quarantined.
         """
 
     @abstractmethod
     def replayed(self, table: str) -> dict[tuple[int, int], str]:
         """(shard, position) of each quarantined record that was dealt with, and its outcome."""
+
+    @abstractmethod
+    def audit(self, table: str) -> list[DataFile]:
+        """Files that say how records were edited or discarded, oldest first."""
+
+    @abstractmethod
+    def pause(self, table: str, why: str) -> None:
+        """Keep, until `resume`, that the table is not to be delivered; moves no position. The first reason stands."""
+
+    @abstractmethod
+    def resume(self, table: str, accepted: Positions) -> None:
+        """Let the table be delivered again; records below `accepted` are no longer held against its error budget."""
+
+    @abstractmethod
+    def flow(self, table: str) -> Flow:
+        """Whether the table is paused, and what was accepted when it was last resumed."""
 
     @abstractmethod
     def close(self) -> None:
@@ -168,45 +229,6 @@ class SupportsFlush(Protocol):
 
     def flush_asked(self, table: str) -> int:
         """How often a flush was asked for, ever."""
-
-
-def evolved(old: LakeTable, new: LakeTable) -> LakeTable:
-    """The table that `new` makes of `old`. Raises ContractError if it may not."""
-    for what, before, after in (
-        ("format", old.format, new.format), ("source", old.source, new.source), ("key", old.contract.key, new.contract.key),
-        ("partition", old.contract.partition, new.contract.partition),
-    ):
-        if before != after:
-            raise _refused(old.name, f"its {what} is {_shown(before)}, the pipeline says {_shown(after)}")
-    known = {column.name: column for column in new.contract.columns}
-    for column in old.contract.columns:
-        if column.name not in known:
-            raise _refused(old.name, f"column {column.name} is gone")
-        if _type(column) != _type(known[column.name]):
-            raise _refused(old.name, f"column {column.name} is {_type(column)}, the pipeline says {_type(known[column.name])}")
-    had = {column.name for column in old.contract.columns}
-    added = [column for column in new.contract.columns if column.name not in had]
-    for column in added:
-        if not column.nullable:
-            raise _refused(old.name, f"new column {column.name} may not be NULL, and earlier rows have no value for it",
-                           f"declare it {column.name}: … | None")
-    columns = (*(known[column.name] for column in old.contract.columns), *added)
-    return replace(new, contract=replace(new.contract, columns=columns))
-
-
-def _type(column: Column) -> str:
-    values = f" of {'|'.join(column.values)}" if column.values else ""
-    return f"{column.sql}{values}{'' if column.nullable else ' not null'}"
-
-
-def _shown(value: object) -> str:
-    return repr(value) if isinstance(value, str) else str(value)
-
-
-def _refused(table: str, what: str, hint: str = "") -> ContractError:
-    return ContractError(
-        f"table {table}: {what}", hint=hint or "put it back, or declare a table of another name beside this one"
-    )
 
 
 def check_commit(table: str, epoch: int, positions: Positions, last: CommitInfo | None, commit: Commit) -> bool:

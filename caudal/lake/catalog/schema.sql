@@ -24,3 +24,24 @@ CREATE INDEX IF NOT EXISTS data_file_removed ON data_file (removed) WHERE remove
 CREATE TABLE IF NOT EXISTS replay (
   table_id INTEGER NOT NULL, shard INTEGER NOT NULL, position INTEGER NOT NULL, outcome TEXT NOT NULL,
   PRIMARY KEY (table_id, shard, position)) WITHOUT ROWID;
+
+-- The files of the newest version are found without passing by those that it no longer has.
+CREATE INDEX IF NOT EXISTS data_file_now ON data_file (id) WHERE removed IS NULL;
+
+-- Of a file that a rewrite made: the version with which its newest rows came.
+CREATE TABLE IF NOT EXISTS rewritten (file_id INTEGER PRIMARY KEY, fresh INTEGER NOT NULL);
+
+-- Versions below `oldest` cannot be read any more.
+CREATE TABLE IF NOT EXISTS expired (table_id INTEGER PRIMARY KEY, oldest INTEGER NOT NULL);
+
+-- Objects that were removed because no version named them: none ever may.
+CREATE TABLE IF NOT EXISTS disowned (path TEXT PRIMARY KEY) WITHOUT ROWID;
+
+-- What all commits did together; without a row, it is summed up from the commits.
+CREATE TABLE IF NOT EXISTS total (
+  table_id INTEGER PRIMARY KEY, records INTEGER NOT NULL, delivered INTEGER NOT NULL, dropped INTEGER NOT NULL,
+  quarantined INTEGER NOT NULL, row_count INTEGER NOT NULL, dropped_by_shard TEXT NOT NULL);
+
+-- A table without a row is delivered.
+CREATE TABLE IF NOT EXISTS flow (
+  table_id INTEGER PRIMARY KEY, paused TEXT NOT NULL, since INTEGER NOT NULL, accepted TEXT NOT NULL);

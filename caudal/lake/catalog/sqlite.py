@@ -1,7 +1,7 @@
 """The embedded catalog: one SQLite file. A commit costs the files that it adds, whatever the history."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.resources import files as resources
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -10,18 +10,19 @@ import apsw
 import msgspec
 
 from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
+from caudal.lake.catalog import sqlite_upkeep as upkeep
+from caudal.lake.catalog.evolution import evolve
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, LakeTable, Lease, Replay, Snapshot, check_commit, evolved
+from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
+from caudal.lake.catalog.upkeep import Base, Expired, Totals, Versions, no_version
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
 
 T = TypeVar("T")
 
-SPAN = 1 << 32
-
 _positions = msgspec.json.Decoder(Positions).decode
-_partition = msgspec.json.Decoder(tuple[tuple[str, str], ...]).decode
 _definition = msgspec.json.Decoder(LakeTable).decode
 
 
@@ -42,16 +43,22 @@ class SqliteCatalog(Catalog):
         return cls(Path(path), database)
 
     def declare(self, table: LakeTable) -> None:
+        self._define(table, deliberately=False)
+
+    def evolve(self, table: LakeTable, drop: Collection[str] = ()) -> None:
+        self._define(table, deliberately=True, drop=drop)
+
+    def _define(self, table: LakeTable, deliberately: bool, drop: Collection[str] = ()) -> None:
         def work(db: apsw.Connection) -> None:
-            old = db.execute(
-                "SELECT definition FROM lake_table WHERE database = ? AND name = ?", (self._database, table.name)
-            ).get
-            new = table if old is None else evolved(_definition(old), table)
-            db.execute(
-                "INSERT INTO lake_table (database, name, definition) VALUES (?, ?, ?)"
-                " ON CONFLICT DO UPDATE SET definition = excluded.definition",
-                (self._database, table.name, msgspec.json.encode(new).decode()),
-            )
+            where = (self._database, table.name)
+            text = db.execute("SELECT definition FROM lake_table WHERE database = ? AND name = ?", where).get
+            old = table if text is None else _definition(text)
+            new = evolve(old, table, drop).check(deliberately)
+            if text is None:
+                db.execute("INSERT INTO lake_table (definition, database, name) VALUES (?, ?, ?)", (_encoded(new), *where))
+            elif new != old:
+                db.execute("UPDATE lake_table SET definition = ?, epoch = epoch + 1, owner = '', expires = 0"
+                           " WHERE database = ? AND name = ?", (_encoded(new), *where))
 
         self._db.transact(work)
 
@@ -75,7 +82,7 @@ class SqliteCatalog(Catalog):
             epoch += 1
         db.execute("UPDATE lake_table SET epoch = ?, owner = ?, expires = ? WHERE id = ?",
                    (epoch, owner, now + int(seconds * 1e6), id))
-        return Lease(epoch, _read_positions(db, id))
+        return Lease(epoch, read_positions(db, id))
 
     def release(self, table: str, owner: str) -> None:
         self._change(table, lambda db, id: db.execute(
@@ -89,13 +96,13 @@ class SqliteCatalog(Catalog):
     def _commit(db: apsw.Connection, id: int, table: str, commit: Commit) -> int:
         epoch, version = db.execute("SELECT epoch, version FROM lake_table WHERE id = ?", (id,)).get
         last = _last_commit(db, id)
-        if check_commit(table, epoch, _read_positions(db, id), last, commit):
+        if check_commit(table, epoch, read_positions(db, id), last, commit):
             return last.version if last else 0
         by_shard = msgspec.json.encode(commit.dropped_by_shard).decode()
         counts = (commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard, commit.newest)
-        version = _add_version(db, id, version, commit.since, commit.until, counts)
-        _add_files(db, id, version, "data", commit.files)
-        _add_files(db, id, version, "quarantine", commit.quarantine)
+        version = add_version(db, id, version, commit.since, commit.until, counts)
+        add_files(db, id, table, version, "data", commit.files)
+        add_files(db, id, table, version, "quarantine", commit.quarantine)
         db.executemany(
             "INSERT INTO position VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET offset = excluded.offset",
             [(id, shard, offset) for shard, offset in commit.until.items()],
@@ -107,34 +114,39 @@ class SqliteCatalog(Catalog):
         with translated(self._db.path), _read_transaction(db):
             definition, latest = db.execute("SELECT definition, version FROM lake_table WHERE id = ?", (id,)).get
             version = latest if version is None else version
+            if not upkeep.oldest(db, id) <= version <= latest:
+                raise no_version(table, version, upkeep.versions(db, id))
             if version == 0:
                 return Snapshot(_definition(definition), 0, 0, {}, (), None)
-            row = db.execute("SELECT time, until, newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).fetchone()
-            if row is None or not 0 < version <= latest:
-                raise NotFound(f"table {table} has no version {version}", hint=f"its newest is {latest}")
-            files = tuple(_files(db, id, "data", version))
-        return Snapshot(_definition(definition), version, row[0], _positions(row[1]), files, row[2])
+            row = db.execute("SELECT time, until, newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
+            files = files_of(db, id, "data", None if version == latest else version)
+            bases = files_of(db, id, "base", None if version == latest else version)
+        base = None
+        if bases:
+            at = bases[0].added
+            base = Base(at, tuple(f.file for f in bases), tuple(f.file for f in files if f.fresh > at))
+        return Snapshot(_definition(definition), version, row[0], _positions(row[1]), tuple(f.file for f in files), row[2], base)
 
     def changed_files(self, table: str, since: int) -> list[ChangedFile]:
-        id, db = self._id(table), self._db.reader
-        with translated(self._db.path), _read_transaction(db):
-            if since and db.execute("SELECT 1 FROM snapshot WHERE id = ?", (id * SPAN + since,)).get is None:
-                raise NotFound(f"table {table} has no version {since}", hint="it was expired, or never was")
-            return list(_changed_files(db, id, since))
+        return self._read(table, lambda db, id: upkeep.changed_files(db, id, table, since))
 
-    def commits(self, table: str) -> list[CommitInfo]:
-        id = self._id(table)
-        with translated(self._db.path):
-            rows = list(self._db.reader.execute(
-                "SELECT * FROM snapshot WHERE id > ? AND id < ? ORDER BY id", (id * SPAN, (id + 1) * SPAN)
-            ))
-        return [_as_info(row) for row in rows]
+    def commits(self, table: str, since: int = 0) -> list[CommitInfo]:
+        id, db, found = self._id(table), self._db.reader, []
+        with translated(self._db.path), _read_transaction(db):
+            first = id * SPAN + max(upkeep.oldest(db, id), 1)
+            for row in db.execute("SELECT * FROM snapshot WHERE id >= ? AND id < ? ORDER BY id DESC", (first, (id + 1) * SPAN)):
+                if row[1] < since:
+                    break
+                found.append(_as_info(row))
+        return found[::-1]
 
     def quarantine(self, table: str) -> list[DataFile]:
         with translated(self._db.path):
-            return list(_files(self._db.reader, self._id(table), "quarantine", SPAN))
+            return [found.file for found in files_of(self._db.reader, self._id(table), "quarantine", None)]
 
-    def replay(self, table: str, replays: list[Replay], files: list[DataFile], rows: int) -> int:
+    def replay(
+        self, table: str, replays: list[Replay], files: list[DataFile], rows: int, audit: Sequence[DataFile] = ()
+    ) -> int:
         def work(db: apsw.Connection, id: int) -> int:
             version = db.execute("SELECT version FROM lake_table WHERE id = ?", (id,)).get
             last = _info(db, id, version)
@@ -148,8 +160,9 @@ class SqliteCatalog(Catalog):
                         f"table {table}: the record at shard {replay.shard}, position {replay.position} was replayed before"
                     ) from None
             newest = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
-            version = _add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, "{}", newest))
-            _add_files(db, id, version, "data", files)
+            version = add_version(db, id, version, last.until, last.until, (0, 0, 0, 0, rows, "{}", newest))
+            add_files(db, id, table, version, "data", files)
+            add_files(db, id, table, version, "audit", list(audit))
             return version
 
         return self._change(table, work)
@@ -159,6 +172,51 @@ class SqliteCatalog(Catalog):
             return {(shard, position): outcome for shard, position, outcome in self._db.reader.execute(
                 "SELECT shard, position, outcome FROM replay WHERE table_id = ?", (self._id(table),)
             )}
+
+    def rewrite(self, table: str, old: Sequence[str], new: list[DataFile]) -> int:
+        return self._change(table, lambda db, id: upkeep.rewrite(db, id, table, old, new))
+
+    def keep_base(self, table: str, version: int, files: list[DataFile]) -> None:
+        self._change(table, lambda db, id: upkeep.keep_base(db, id, table, version, files))
+
+    def expire(self, table: str, keep: int, before: int, pretend: bool = False) -> Expired:
+        if pretend:
+            return self._read(table, lambda db, id: upkeep.expire(db, id, keep, before, pretend=True))
+        return self._change(table, lambda db, id: upkeep.expire(db, id, keep, before))
+
+    def disown(self, table: str, paths: Iterable[str]) -> list[str]:
+        wanted = set(paths)
+        return self._change(table, lambda db, id: upkeep.disown(db, id, wanted)) if wanted else []
+
+    def named(self, table: str) -> list[DataFile]:
+        return self._read(table, upkeep.named)
+
+    def versions(self, table: str) -> Versions:
+        return self._read(table, upkeep.versions)
+
+    def version_at(self, table: str, time: int) -> int:
+        return self._read(table, lambda db, id: upkeep.version_at(db, id, table, time))
+
+    def totals(self, table: str) -> Totals:
+        return self._read(table, upkeep.totals)
+
+    def audit(self, table: str) -> list[DataFile]:
+        return self._read(table, lambda db, id: [found.file for found in files_of(db, id, "audit", None)])
+
+    def pause(self, table: str, why: str) -> None:
+        self._change(table, lambda db, id: db.execute(
+            "INSERT INTO flow VALUES (?, ?, ?, '{}') ON CONFLICT DO UPDATE SET paused = excluded.paused, since = excluded.since"
+            " WHERE flow.paused = ''", (id, why, _now()),
+        ).get)
+
+    def resume(self, table: str, accepted: Positions) -> None:
+        text = msgspec.json.encode(accepted).decode()
+        self._change(table, lambda db, id: db.execute("INSERT OR REPLACE INTO flow VALUES (?, '', 0, ?)", (id, text)).get)
+
+    def flow(self, table: str) -> Flow:
+        with translated(self._db.path):
+            row = self._db.reader.execute("SELECT paused, since, accepted FROM flow WHERE table_id = ?", (self._id(table),)).get
+        return Flow(row[0], row[1], _positions(row[2])) if row is not None else Flow()
 
     def ask_flush(self, table: str) -> None:
         """Ask the table's writer to commit what it has: see `SupportsFlush`."""
@@ -175,6 +233,11 @@ class SqliteCatalog(Catalog):
     def _change(self, table: str, work: Callable[[apsw.Connection, int], T]) -> T:
         id = self._id(table)
         return self._db.transact(lambda db: work(db, id))
+
+    def _read(self, table: str, work: Callable[[apsw.Connection, int], T]) -> T:
+        id, db = self._id(table), self._db.reader
+        with translated(self._db.path), _read_transaction(db):
+            return work(db, id)
 
     def _id(self, table: str) -> int:
         if table not in self._ids:
@@ -201,63 +264,12 @@ class _read_transaction:
         self._db.execute("COMMIT")
 
 
+def _encoded(table: LakeTable) -> str:
+    return msgspec.json.encode(table).decode()
+
+
 def _now() -> int:
     return time.time_ns() // 1000
-
-
-def _read_positions(db: apsw.Connection, id: int) -> Positions:
-    return dict(db.execute("SELECT shard, offset FROM position WHERE table_id = ?", (id,)))
-
-
-def _add_version(
-    db: apsw.Connection, id: int, version: int, since: Positions, until: Positions, counts: tuple[int | str | None, ...]
-) -> int:
-    version += 1
-    db.execute("INSERT INTO snapshot VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (
-        id * SPAN + version, _now(), msgspec.json.encode(since).decode(), msgspec.json.encode(until).decode(), *counts
-    ))
-    db.execute("UPDATE lake_table SET version = ? WHERE id = ?", (version, id))
-    return version
-
-
-def _add_files(db: apsw.Connection, id: int, version: int, kind: str, files: list[DataFile]) -> None:
-    last = db.execute("SELECT max(id) FROM data_file WHERE id < ?", ((id + 1) * SPAN,)).get or 0
-    serial = max(last, id * SPAN)
-    db.executemany("INSERT INTO data_file VALUES (?, ?, ?, NULL, ?, ?, ?, ?, ?)", [
-        (serial + n, kind, version, file.path, msgspec.json.encode(file.partition).decode(), file.rows, file.bytes, file.checksum)
-        for n, file in enumerate(files, 1)
-    ])
-
-
-def _changed_files(db: apsw.Connection, id: int, since: int) -> Iterator[ChangedFile]:
-    """First the files that went, by the index of these, then back from the last that came."""
-    columns, span = "path, partition, row_count, bytes, checksum, added, removed, kind", (id * SPAN, (id + 1) * SPAN)
-    yield from (_as_changed(row) for row in db.execute(
-        f"SELECT {columns} FROM data_file WHERE removed > ? AND added <= ? AND kind = 'data' AND +id > ? AND +id < ? ORDER BY id",
-        (since, since, *span),
-    ))
-    came = []
-    for row in db.execute(f"SELECT {columns} FROM data_file WHERE id > ? AND id < ? ORDER BY id DESC", span):
-        if row[5] <= since:
-            break
-        came += [_as_changed(row)] if row[7] == "data" else []
-    yield from reversed(came)
-
-
-def _as_changed(row: tuple[Any, ...]) -> ChangedFile:
-    path, partition, rows, size, checksum, added, removed, _ = row
-    return ChangedFile(DataFile(path, _partition(partition), rows, size, checksum), added, removed)
-
-
-def _files(db: apsw.Connection, id: int, kind: str, version: int) -> list[DataFile]:
-    return [
-        DataFile(path, _partition(partition) if partition != "[]" else (), rows, size, checksum)
-        for path, partition, rows, size, checksum in db.execute(
-            "SELECT path, partition, row_count, bytes, checksum FROM data_file WHERE id > ? AND id < ? AND kind = ?"
-            " AND added <= ? AND (removed IS NULL OR removed > ?) ORDER BY id",
-            (id * SPAN, (id + 1) * SPAN, kind, version, version),
-        )
-    ]
 
 
 def _info(db: apsw.Connection, id: int, version: int) -> CommitInfo | None:

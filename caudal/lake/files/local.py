@@ -83,6 +83,14 @@ class LocalFiles(Files):
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}", hint="check the disk and its permissions") from error
 
+    def written(self, path: str) -> int | None:
+        try:
+            return (self.root / check_path(path)).stat().st_mtime_ns // 1000
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise Unavailable(f"{path}: {error.strerror}", hint="check the disk and its permissions") from error
+
     def location(self, path: str) -> str | None:
         return str(self.root / check_path(path))
 

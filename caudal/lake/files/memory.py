@@ -1,6 +1,7 @@
 """Objects in a dict: the model that other places are compared with."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import ClassVar, Self
@@ -16,6 +17,7 @@ class MemoryFiles(Files):
 
     def __init__(self) -> None:
         self._objects: dict[str, bytes] = {}
+        self._times: dict[str, int] = {}
         self._folders: set[str] = set()
         self._lock = threading.Lock()
 
@@ -33,6 +35,7 @@ class MemoryFiles(Files):
                 raise AlreadyExists(f"{path} is there already, or an object stands where its folder would be")
             self._folders |= above
             self._objects[path] = bytes(data)
+            self._times[path] = time.time_ns() // 1000
 
     def get(self, path: str) -> bytes:
         try:
@@ -48,6 +51,9 @@ class MemoryFiles(Files):
 
     def delete(self, path: str) -> None:
         self._objects.pop(check_path(path), None)
+
+    def written(self, path: str) -> int | None:
+        return self._times[path] if check_path(path) in self._objects else None
 
     def location(self, path: str) -> str | None:
         check_path(path)

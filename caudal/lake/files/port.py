@@ -83,5 +83,9 @@ class Files(ABC):
         """Remove an object; nothing happens if there is none."""
 
     @abstractmethod
+    def written(self, path: str) -> int | None:
+        """When an object was put, microseconds since 1970, UTC; None if there is none."""
+
+    @abstractmethod
     def location(self, path: str) -> str | None:
         """Where an engine outside can read the object itself; None if only `get` can."""

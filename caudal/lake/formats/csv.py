@@ -18,14 +18,14 @@ _DIGITS = 26
 """Characters of `2026-01-01 00:01:01.573241`, as pyarrow writes a time."""
 
 
-def encode_csv(rows: pa.Table, compression: str = "") -> memoryview:
-    """One CSV file: "" plain, `gzip` or `zstd`."""
+def encode_csv(rows: pa.Table, compression: str = "", header: bool = True) -> memoryview:
+    """One CSV file, or a part of one without its header line: "" plain, `gzip` or `zstd`."""
     columns = [time_text(column) if pa.types.is_timestamp(column.type) else column for column in rows.columns]
     frame = pl.from_arrow(pa.table(columns, names=rows.column_names))
     assert isinstance(frame, pl.DataFrame)
     frame = frame.with_columns(pl.col(pl.Binary).bin.encode("base64"))
     out = io.BytesIO()
-    frame.write_csv(out, batch_size=ROWS)
+    frame.write_csv(out, batch_size=ROWS, include_header=header)
     if not compression:
         return out.getbuffer()
     return memoryview(pa.compress(out.getvalue(), codec=compression, asbytes=True))

@@ -98,7 +98,7 @@ class Current:
         contract = snapshot.table.contract
         rows = self._sources.rows(replace(snapshot, files=tuple(brought)))
         self._db.execute(f"CREATE OR REPLACE TEMP TABLE changed AS SELECT DISTINCT {_key(contract)} FROM ({rows})")
-        if self._has_late(rows, mark):
+        if contract.foreign or self._has_late(rows, mark):  # a change from elsewhere may come after a later one
             rows = f"SELECT * FROM ({self._sources.rows(snapshot)}) SEMI JOIN changed USING ({_key(contract)})"
         self._db.execute(f"CREATE OR REPLACE TEMP TABLE latest AS {current(contract, rows, True)}")
 

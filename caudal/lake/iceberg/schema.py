@@ -62,7 +62,7 @@ def _fields(contract: Contract, history: bool) -> list[_Field]:
     """
     fields = [
         _Field(column.name, DecimalType(column.precision, column.scale) if column.kind == "decimal" else _TYPES[column.kind],
-               not column.nullable and not history, (column.old_name,) if column.old_name else ())
+               not column.nullable and not history, column.old_names)
         for column in contract.columns
     ]
     if history:

@@ -3,10 +3,10 @@
 from caudal.config import QueryConfig
 from caudal.lake.catalog import Catalog
 from caudal.lake.files import Files
-from caudal.lake.query.port import Query, Tail
+from caudal.lake.query.port import Query, SupportsStates, Tail
 from caudal.registry import open_backend
 
-__all__ = ["BACKENDS", "Query", "Tail", "open_query"]
+__all__ = ["BACKENDS", "Query", "SupportsStates", "Tail", "open_query"]
 
 BACKENDS = {"duckdb": "caudal.lake.query.duckdb:DuckdbQuery"}
 

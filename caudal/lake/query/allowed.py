@@ -10,7 +10,7 @@ SYNTAX = frozenset(
     DataTypeParam Distinct Div Dot EQ Escape Except Exists Fetch Filter From GT GTE Group GroupingSets Having HexString
     Identifier If IgnoreNulls In Intersect Interval Is Join LT LTE Lambda Lateral Like Limit LimitOptions Literal Mod Mul
     NEQ Neg Not Null NullSafeEQ NullSafeNEQ Offset Or Order Ordered Paren PropertyEQ Qualify RespectNulls Rollup Select
-    Slice Star Sub Add Subquery Table TableAlias TableSample Tuple Union Unnest Values Var Where Window WindowSpec With
+    Slice Star Sub Add Subquery Table TableAlias TableSample Tuple Union Unnest Values Var Version Where Window WindowSpec With
     WithinGroup
     """.split()
 )

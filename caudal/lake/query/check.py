@@ -7,6 +7,7 @@ from typing import Any
 
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects import Trino
 from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import TokenType
 
@@ -14,6 +15,14 @@ from caudal.errors import QueryError
 from caudal.lake.query.allowed import FUNCTIONS, NAMED, SYNTAX
 
 _MAX_LENGTH = 1_000_000
+
+
+class _AsWritten(Trino):  # type: ignore[misc]
+    """Trino's SQL with subscripts as they are: sqlglot would count some from 0, and cannot tell later which."""
+
+    INDEX_OFFSET = 0
+
+
 _FIRST = (TokenType.SELECT, TokenType.WITH, TokenType.VALUES, TokenType.L_PAREN, TokenType.TABLE)
 _READ_ONLY = "a query is one SELECT, WITH, UNION or VALUES"
 
@@ -59,7 +68,7 @@ def parse(sql: str) -> Statement:
         raise QueryError("the query is longer than a million characters", hint="join with a table instead of listing values")
     _check_start(sql)
     try:
-        trees = [tree for tree in sqlglot.parse(sql, read="athena") if tree is not None]
+        trees = [tree for tree in sqlglot.parse(sql, read="athena", trino=_AsWritten()) if tree is not None]
     except ParseError as error:
         raise _syntax(sql, error) from None
     except RecursionError:
@@ -82,7 +91,8 @@ def _check_start(sql: str) -> None:
     if not tokens:
         raise QueryError("the query is empty", hint=_READ_ONLY)
     if tokens[0].token_type not in _FIRST:
-        raise QueryError(f"{tokens[0].text.upper()[:40]} may not run", hint=_READ_ONLY, **place(sql, tokens[0].start))
+        first = next((token for token in tokens if token.text), tokens[0])
+        raise QueryError(f"{first.text.upper()[:40]} may not run", hint=_READ_ONLY, **place(sql, first.start))
     for token in tokens:
         if token.token_type in (TokenType.PLACEHOLDER, TokenType.PARAMETER, TokenType.SESSION_PARAMETER) or (
             token.token_type == TokenType.VAR and token.text.startswith("$")
@@ -97,7 +107,9 @@ def _end(sql: str) -> dict[str, int]:
 def _syntax(sql: str, error: ParseError) -> QueryError:
     first = error.errors[0] if error.errors else {}
     text = str(first.get("highlight") or "").strip()
-    what = str(first.get("description") or "syntax error").rstrip(".").lower()
+    what = re.sub(r" (but got|for) <.*", "", str(first.get("description") or "syntax error"), flags=re.DOTALL).rstrip(".").lower()
+    if what.startswith("required keyword"):
+        what = "something is missing after it"
     place = {}
     if first.get("line"):
         place = {"line": int(first["line"]), "column": max(1, int(first["col"]) - max(len(text), 1) + 1)}
@@ -127,7 +139,7 @@ def _check_table(statement: Statement, table: Any) -> None:
         name = _function_name(table.this)
         raise QueryError(f"{name}(...) is not a table", hint="FROM takes tables, subqueries and UNNEST(...)",
                          **statement.find(name))
-    extra = {key for key, value in table.args.items() if value} - {"this", "db", "catalog", "alias", "joins", "sample"}
+    extra = {key for key, value in table.args.items() if value} - {"this", "db", "catalog", "alias", "joins", "sample", "version"}
     if extra:
         raise QueryError(f"{table.name}: {', '.join(sorted(extra))} may not follow a table", hint="use a plain table name",
                          **statement.place(table))
@@ -141,7 +153,7 @@ def _function_name(node: Any) -> str:
 def _unknown_function(statement: Statement, name: str, node: Any) -> QueryError:
     where = statement.place(node) if isinstance(node, exp.Anonymous) else statement.find(name) or statement.place(node)
     match = get_close_matches(name, sorted(NAMED | _class_names()), 1)
-    hint = f"did you mean {match[0]}?" if match else "use a function of Athena's documentation that docs/query.md lists"
+    hint = f"did you mean {match[0]}?" if match else "check its name in Athena's documentation"
     return QueryError(f"function {name} does not exist, or may not run", hint=hint, **where)
 
 

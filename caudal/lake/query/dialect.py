@@ -8,6 +8,7 @@ from sqlglot import exp
 
 from caudal.errors import QueryError
 from caudal.lake.query.aggregates import NAMED_MENDS, mend_aggregates
+from caudal.lake.query.asof import AsOf, take_versions
 from caudal.lake.query.check import Statement
 from caudal.lake.query.duck import duck, is_type
 from caudal.lake.query.mends import MENDS
@@ -40,13 +41,15 @@ def internal(name: str) -> str:
     return f"lake:{name}"
 
 
-def prepare(statement: Statement, database: str) -> tuple[Any, dict[str, dict[str, int]]]:
-    """The tree with plain lower-case names, and the tables that it reads with where they are written."""
+def prepare(statement: Statement, database: str) -> tuple[Any, dict[str, dict[str, int]], dict[str, AsOf]]:
+    """The tree with plain lower-case names, the tables that it reads with where they are written, and which of them are
+    names for a table as it was."""
     tree = statement.tree.copy()
     if isinstance(tree, exp.Values):
         tree = _select_from_values(tree)
     lower_names(tree)
     _name_outputs(tree)
+    versions = take_versions(statement, tree)
     tables = tables_of(tree)
     hidden = {cte.alias for cte in tree.find_all(exp.CTE)}
     places: dict[str, dict[str, int]] = {}
@@ -58,7 +61,7 @@ def prepare(statement: Statement, database: str) -> tuple[Any, dict[str, dict[st
         table.set("db", None)
         table.set("catalog", None)
         places.setdefault(table.name, statement.place(table))
-    return tree, places
+    return tree, places, versions
 
 
 def transpile(statement: Statement, tree: Any, schemas: Mapping[str, Columns], spellings: Mapping[str, str]) -> Plan:

@@ -1,7 +1,8 @@
 """Queries run by DuckDB inside the process, straight on the lake's files."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
@@ -9,20 +10,22 @@ from typing import Any, Self
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from caudal.config import QueryConfig
 from caudal.contract import Contract
-from caudal.errors import ConfigError, NotFound, QueryError, Trimmed
+from caudal.errors import BackendError, ConfigError, NotFound, QueryError, Trimmed
 from caudal.lake.catalog import Catalog, Snapshot
 from caudal.lake.files import Files
+from caudal.lake.query.asof import AsOf, microseconds
 from caudal.lake.query.check import Statement, near, parse
 from caudal.lake.query.dialect import Plan, internal, prepare, transpile
 from caudal.lake.query.messages import explained
 from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
-from caudal.lake.query.sources import ROW, Sources, rows_of, text
+from caudal.lake.query.sources import ROW, Sources, quoted, rows_of, text
 from caudal.lake.query.sqltypes import athena_type
-from caudal.lake.query.views import current
+from caudal.lake.query.views import current, from_base, history
 
 _HISTORY = "_history"
 _SMALL = 1 << 16
@@ -30,6 +33,9 @@ _SMALL = 1 << 16
 
 RETRIES = 3
 _TAIL_ROWS = 1 << 62
+
+_BATCH = 1 << 17
+"""Rows of a batch of states: a row group of a base, so that a look-up of one key reads one."""
 
 _MACROS = (
     # n / d in whole numbers, rounded half away from zero
@@ -69,21 +75,44 @@ class DuckdbQuery(Query):
     def execute(
         self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
     ) -> pa.Table:
-        statement, tree, places = self._prepare(sql)
+        return self._run(*self._planned(sql, versions, tables))
+
+    def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
+        statement, plan, definitions, relations = self._planned(sql, versions, None)
+        session = _Session(self._db.cursor())  # of its own: it is busy until the last row
+        try:
+            for batch in session.read(plan.text(definitions), relations, rows):
+                yield _tidy(pa.Table.from_batches([batch]), plan.names)
+        except duckdb.Error as error:
+            raise explained(statement, error) from None
+        finally:
+            session.close()
+
+    def _planned(
+        self, sql: str, versions: Mapping[str, int] | None, tables: Mapping[str, pa.Table] | None
+    ) -> tuple[Statement, Plan, dict[str, str], dict[str, pa.Table]]:
+        """What a query is to DuckDB, what its names stand for, and the Arrow tables that it reads."""
+        statement, tree, places, asked = self._prepare(sql)
         given = {name.lower(): table for name, table in (tables or {}).items()}
-        shown = {name: self._shown(statement, name, places[name], given) for name in places if name not in given}
-        snapshots, tails = self._states(shown, versions or {})
+        shown = {
+            name: self._shown(statement, asked[name].table if name in asked else name, places[name], given)
+            for name in places if name not in given
+        }
+        past = self._past(shown, asked, places)
+        states, tails = self._states({real for name, (real, _) in shown.items() if name not in past}, versions or {})
+        snapshots = past | {name: states[real] for name, (real, _) in shown.items() if name not in past}
         schemas = {name: given[name].schema for name in places if name in given}
-        for name, (real, history) in shown.items():
-            contract = snapshots[real].table.contract
-            schemas[name] = _row_schema(contract) if history or not contract.key else _schema(contract)
+        for name, (_, every) in shown.items():
+            contract = snapshots[name].table.contract
+            schemas[name] = _row_schema(contract) if every or not contract.key else _schema(contract)
         plan = self._plan(sql, statement, _Tree(tree), tuple(schemas.items()))
         definitions = {
-            name: self._definition(snapshots[real], history, tails.get(real)) for name, (real, history) in shown.items()
+            name: self._definition(snapshots[name], every, None if name in past else tails.get(real))
+            for name, (real, every) in shown.items()
         }
         relations = {name: given[name] for name in places if name in given}
         relations |= {_tail_of(real): rows for real, rows in tails.items()}
-        return self._run(statement, plan, definitions, relations)
+        return statement, plan, definitions, relations
 
     def close(self) -> None:
         while self._idle:
@@ -104,12 +133,27 @@ class DuckdbQuery(Query):
         known = [*given, *self._names, *(real + _HISTORY for real in self._names)]
         raise QueryError(f"no table {name}", hint=near(name, known), **place)
 
-    def _states(
-        self, shown: Mapping[str, tuple[str, bool]], versions: Mapping[str, int]
-    ) -> tuple[dict[str, Snapshot], dict[str, pa.Table]]:
+    def _past(
+        self, shown: Mapping[str, tuple[str, bool]], asked: Mapping[str, AsOf], places: Mapping[str, dict[str, int]]
+    ) -> dict[str, Snapshot]:
+        """The snapshot of each name that stands for a table as it was."""
+        found = {}
+        for name, as_of in asked.items():
+            real = shown[name][0]
+            try:
+                found[name] = self._catalog.snapshot(real, self._version(as_of, real, places[name]))
+            except NotFound as error:
+                raise QueryError(str(error), hint=error.hint, **places[name]) from None
+        return found
+
+    def _version(self, asked: AsOf, real: str, where: dict[str, int]) -> int:
+        if asked.kind == "version":
+            return int(asked.value)
+        return self._catalog.version_at(real, microseconds(self.execute(f"SELECT {asked.value}"), asked.table, where))
+
+    def _states(self, names: set[str], versions: Mapping[str, int]) -> tuple[dict[str, Snapshot], dict[str, pa.Table]]:
         """Each table's snapshot, and the rows that have arrived since."""
         wanted = {name.lower(): version for name, version in versions.items()}
-        names = {real for real, _ in shown.values()}
         for _ in range(RETRIES):
             try:
                 found = {real: self._catalog.snapshot(real, wanted.get(real.lower())) for real in names}
@@ -132,15 +176,47 @@ class DuckdbQuery(Query):
             self._numbered[real] = known
         return known[1]
 
-    def _definition(self, snapshot: Snapshot, history: bool, tail: pa.Table | None) -> str:
-        contract, rows = snapshot.table.contract, self._sources.rows(snapshot)
-        has_row_ids = snapshot.table.format != "csv" or not snapshot.files
-        if tail is not None:
-            past = rows_of(contract.row_schema, tail, internal(_tail_of(snapshot.table.name)), has_row_ids)
-            rows = f"{rows} UNION ALL {past}"
-        if history or not contract.key:
+    def _definition(
+        self, snapshot: Snapshot, every: bool, tail: pa.Table | None, columns: Sequence[str] = (), deleted: bool = False
+    ) -> str:
+        contract, base = snapshot.table.contract, snapshot.base
+        if every or not contract.key:
+            return history(contract, self._rows(snapshot, tail))
+        if base is None or contract.foreign:
+            has_row_ids = snapshot.table.format != "csv" or not snapshot.files
+            return current(contract, self._rows(snapshot, tail), has_row_ids, columns, deleted)
+        kept = [self._sources.base(snapshot, gone) for gone in (False, True)]
+        since = replace(snapshot, files=base.changes)
+        changes = self._rows(since, tail) if since.files or tail is not None else ""
+        lowest = self._sources.lowest(since)
+        if tail is not None and len(tail):
+            lowest = min(lowest, pc.min(tail["_position"]).as_py())
+        return from_base(contract, kept[0], kept[1], changes, lowest, columns, deleted)
+
+    def _rows(self, snapshot: Snapshot, tail: pa.Table | None) -> str:
+        """All rows of a snapshot, and those past it."""
+        rows = self._sources.rows(snapshot)
+        if tail is None:
             return rows
-        return current(contract, rows, has_row_ids)
+        has_row_ids = snapshot.table.format != "csv" or not snapshot.files
+        past = rows_of(snapshot.table.contract.row_schema, tail, internal(_tail_of(snapshot.table.name)), has_row_ids)
+        return f"{rows} UNION ALL {past}"
+
+    def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
+        """What a base is made of: see `SupportsStates`."""
+        snapshot = self._catalog.snapshot(table, version)
+        contract = snapshot.table.contract
+        rows = self._definition(snapshot, False, None, contract.row_schema.names, deleted=True)
+        key = ", ".join(quoted(name) for name in contract.key)
+        cursor = self._db.cursor()
+        try:
+            where = f"_op {'=' if deleted else '<>'} 'delete'"
+            found = cursor.sql(f"SELECT * FROM ({rows}) WHERE {where} ORDER BY {key}")
+            yield from found.to_arrow_reader(_BATCH)
+        except duckdb.Error as error:
+            raise BackendError(f"table {table}: DuckDB failed ({type(error).__name__})", hint="run `caudal verify`") from error
+        finally:
+            cursor.close()
 
     def _run(self, statement: Statement, plan: Plan, definitions: Mapping[str, str], given: Mapping[str, pa.Table]) -> pa.Table:
         session = self._idle.pop() if self._idle else _Session(self._db.cursor())
@@ -168,11 +244,28 @@ class _Session:
         self._cursor = cursor
         self._known: dict[str, pa.Table] = {}
 
-    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+    def _give(self, given: Mapping[str, pa.Table]) -> None:
         for name, table in given.items():
             if self._known.get(name) is not table:
                 self._cursor.register(internal(name), table)
                 self._known[name] = table
+
+    def read(self, sql: str, given: Mapping[str, pa.Table], rows: int) -> Iterator[pa.RecordBatch]:
+        """The result as it comes; if it is empty, one batch without rows."""
+        self._give(given)
+        reader = self._cursor.sql(sql).to_arrow_reader(rows)
+        empty = True
+        try:
+            for batch in reader:
+                empty = False
+                yield batch
+        except (pa.ArrowException, OSError) as error:  # what DuckDB says on the way comes by Arrow
+            raise _as_duckdb(str(error)) from None
+        if empty:
+            yield pa.RecordBatch.from_pylist([], reader.schema)
+
+    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
+        self._give(given)
         result = self._cursor.sql(sql).to_arrow_table()
         for name in [name for name, table in self._known.items() if table.nbytes > _SMALL]:
             self._cursor.unregister(internal(name))
@@ -181,6 +274,16 @@ class _Session:
 
     def close(self) -> None:
         self._cursor.close()
+
+
+_ERRORS = {name.lower(): kind for name, kind in vars(duckdb).items() if name.endswith("Exception")}
+
+
+def _as_duckdb(text: str) -> Exception:
+    """The error that DuckDB means by a text such as `Out of Range Error: …`."""
+    name = text.split(" Error: ", 1)[0].replace(" ", "").lower()
+    error: Exception = _ERRORS.get(f"{name}exception", duckdb.Error)(text)
+    return error
 
 
 class _Tree:
@@ -196,7 +299,7 @@ class _Tree:
         return 0
 
 
-def _prepared(sql: str, database: str) -> tuple[Statement, Any, dict[str, dict[str, int]]]:
+def _prepared(sql: str, database: str) -> tuple[Statement, Any, dict[str, dict[str, int]], dict[str, AsOf]]:
     statement = parse(sql)
     return statement, *prepare(statement, database)
 

@@ -151,6 +151,37 @@ def format_text(node: Any) -> Any:
     return call("PRINTF", node.this, *printf_arguments(node.this, list(node.expressions)))
 
 
+def subscript(node: Any) -> Any:
+    """a[i], m[k]: an error, not NULL, where there is no such element, and none is counted from the end; and element_at()."""
+    whole, (place,) = node.this, node.expressions
+    if is_type(whole, "STRUCT"):
+        return None
+    if is_type(whole, "MAP"):
+        there, found, told = "MAP_CONTAINS(:a, :i)", "MAP_EXTRACT_VALUE(:a, :i)", "no such key"
+    else:
+        there, found, told = ":i BETWEEN 1 AND LEN(:a)", "LIST_EXTRACT(:a, :i)", "no such subscript"
+    if node.args.get("safe"):
+        return duck(found, a=whole, i=place)
+    # The error is one of a cast, for TRY does not take error(), and in a branch of its own, for OR would try both sides.
+    return duck(
+        f"CASE WHEN COALESCE({there}, TRUE) THEN {found}"
+        f" ELSE CASE WHEN CAST(CONCAT('caudal: {told}', CAST(:i AS VARCHAR)) AS BIGINT) > 0 THEN {found} END END",
+        a=whole, i=place,
+    )
+
+
+def substring(node: Any) -> Any:
+    """substr(): nothing is at 0, before the start, or of no length."""
+    start, length = node.args.get("start"), node.args.get("length")
+    is_plain = all(part is None or (isinstance(part, exp.Literal) and not part.is_string) for part in (start, length))
+    if start is None or (is_plain and int(start.name) > 0) or not is_type(node.this, "VARCHAR", "TEXT"):
+        return None
+    empty = "CASE WHEN (:s = 0 OR -:s > LENGTH(:x){}) AND NOT :x IS NULL THEN '' ELSE SUBSTRING(:x, :s{}) END"
+    if length is None:
+        return duck(empty.format("", ""), x=node.this, s=start)
+    return duck(empty.format(" OR :n <= 0", ", :n"), x=node.this, s=start, n=length)
+
+
 def split_part(node: Any) -> Any:
     """NULL, not '', past the last part."""
     return duck("LIST_EXTRACT(STR_SPLIT(:s, :d), :i)", s=node.this, d=node.args["delimiter"], i=node.args["part_index"])
@@ -251,5 +282,5 @@ MENDS: dict[Any, Mend] = {
     exp.SplitPart: split_part, exp.RegexpExtract: regexp_extract, exp.RegexpReplace: regexp_replace,
     exp.JSONExtract: json_value, exp.JSONExtractScalar: json_value, exp.ArraySize: size, exp.GenerateSeries: sequence,
     exp.ArraySlice: slice_, exp.ArrayPosition: position, exp.Repeat: repeat, exp.Reduce: reduce,
-    exp.SHA: digest, exp.SHA2Digest: digest,
+    exp.SHA: digest, exp.SHA2Digest: digest, exp.Bracket: subscript, exp.Substring: substring,
 }

@@ -16,6 +16,10 @@ def explained(statement: Statement, error: Exception) -> CaudalError:
     if "caudal: too long" in text:
         return QueryError("INVALID_FUNCTION_ARGUMENT: an array would have more than 10000 entries",
                           hint="join with a table instead")
+    if "caudal: no such subscript" in text:
+        return QueryError("INVALID_FUNCTION_ARGUMENT: an array has no such subscript", hint="element_at(a, i) gives NULL there")
+    if "caudal: no such key" in text:
+        return QueryError("INVALID_FUNCTION_ARGUMENT: a map has no such key", hint="element_at(m, k) gives NULL there")
     if re.search(r"CSV (Error|Parser|Reader|File)", text):
         return QueryError("a CSV file of the lake is not as caudal writes it", hint="run `caudal verify`")
     if kind == "ConversionException":

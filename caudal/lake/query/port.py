@@ -1,8 +1,8 @@
 """What every query engine promises. `caudal.testing.QuerySuite` checks each promise."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from typing import Protocol, Self
+from collections.abc import Iterator, Mapping
+from typing import Protocol, Self, runtime_checkable
 
 import pyarrow as pa
 
@@ -29,6 +29,9 @@ class Query(ABC):
     `caudal.contract.SYSTEM`; a table without a key shows its events, with these columns, under both names. A query
     sees each table at one snapshot and, past that, what its tail has; it reaches nothing else: no file, no network, no
     setting.
+
+    Of a table that another system feeds (`Contract.foreign`) each event shows once, by its id. Its latest state goes by
+    event time, chain of images and sequence if its form is DynamoDB's, by event id if it is Debezium's.
     """
 
     @classmethod
@@ -48,5 +51,23 @@ class Query(ABC):
         """
 
     @abstractmethod
+    def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
+        """The result of one SELECT in parts of about `rows` rows, all of one schema: at least one part, in bounded memory.
+
+        Raises what `execute` raises, some of it only on the way.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Release what was opened."""
+
+
+@runtime_checkable
+class SupportsStates(Protocol):
+    """An engine that can tell the latest row of every key: what the base of a table's current state is made of."""
+
+    def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
+        """The latest row of each key that is there, or of each that is deleted, with the system columns, sorted by key.
+
+        In batches, so that no more is held than the engine may use.
+        """

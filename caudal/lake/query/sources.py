@@ -4,8 +4,9 @@ import csv
 import io
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,13 +14,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from caudal.errors import BackendError
-from caudal.lake.catalog import Snapshot
+from caudal.lake.catalog import DELETED, Era, Snapshot
 from caudal.lake.files import Files
 from caudal.lake.query.sqltypes import duckdb_type
 from caudal.records import DataFile
 
 ROW = "_row"
 """Column that numbers the rows of one reading, where that is cheap: contracts have no such name."""
+
+_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
 
 _LONGEST_LINE = 32 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
@@ -47,12 +50,13 @@ class Sources:
         self._files = files
         self._folder = folder
         self._shapes: dict[str, _Shape] = {}
+        self._lowest: dict[str, int] = {}
         self._copies: dict[str, str] = {}
         self._lock = threading.Lock()
 
     def rows(self, snapshot: Snapshot) -> str:
         """SQL of all rows: the contract's columns, the system columns and, of Parquet, `ROW`."""
-        schema = snapshot.table.contract.row_schema
+        schema, eras = snapshot.table.contract.row_schema, snapshot.table.eras
         groups: dict[_Shape, list[str]] = {}
         for file in snapshot.files:
             if file.rows:
@@ -60,9 +64,24 @@ class Sources:
         read = _read_parquet if snapshot.table.format != "csv" else _read_csv
         base, parts = 0, []
         for shape, paths in groups.items():
-            parts.append(read(schema, shape, paths, base))
+            parts.append(read(_stored(schema, shape, eras), shape, paths, base))
             base += len(paths)
         return " UNION ALL ".join(parts) or _nothing(schema)
+
+    def base(self, snapshot: Snapshot, gone: bool) -> str:
+        """SQL of the rows of a snapshot's base, always Parquet: of the keys that are there, or of those that are gone."""
+        assert snapshot.base is not None
+        files = tuple(file for file in snapshot.base.files if (file.partition == DELETED) is gone)
+        return self.rows(replace(snapshot, table=replace(snapshot.table, format="parquet"), files=files))
+
+    def lowest(self, snapshot: Snapshot) -> int:
+        """A position that no row of the snapshot's files is below; of CSV it is not known which."""
+        return min((self._lowest_of(snapshot.table.format, file.path) for file in snapshot.files if file.rows), default=_HIGHEST)
+
+    def _lowest_of(self, format: str, path: str) -> int:
+        if path not in self._lowest:
+            self._lowest[path] = _lowest_position(self._location(path)) if format != "csv" else _LOWEST
+        return self._lowest[path]
 
     def _shape(self, snapshot: Snapshot, file: DataFile) -> _Shape:
         shape = self._shapes.get(file.path)
@@ -87,7 +106,8 @@ class Sources:
 
 def rows_of(schema: pa.Schema, table: pa.Table, relation: str, has_row_ids: bool) -> str:
     """SQL of the rows of a table that is registered as `relation` and has `ROW`, beside those of files."""
-    columns = [*_columns(schema, tuple(table.column_names)), *([ROW] if has_row_ids else [])]
+    stored = [_Stored(field.name, field.type, field.name if field.name in table.column_names else None) for field in schema]
+    columns = [*map(_value, stored), *([ROW] if has_row_ids else [])]
     return f"SELECT {', '.join(columns)} FROM {quoted(relation)}"
 
 
@@ -105,6 +125,14 @@ def _parquet_shape(location: str) -> _Shape:
     with _explained(location):
         schema = pq.read_schema(location)
         return _Shape(tuple(schema.names), tuple(map(str, schema.types)), "")
+
+
+def _lowest_position(location: str) -> int:
+    with _explained(location):
+        found = pq.read_metadata(location)
+        column = found.schema.names.index("_position")
+        groups = [found.row_group(n).column(column).statistics for n in range(found.num_row_groups)]
+    return min((group.min if group is not None and group.has_min_max else _LOWEST for group in groups), default=_LOWEST)
 
 
 def _csv_shape(location: str) -> _Shape:
@@ -126,32 +154,47 @@ def _explained(location: str) -> Iterator[None]:
         raise BackendError(f"{Path(location).name}: cannot be read", hint="run `caudal verify`") from error
 
 
-def _columns(schema: pa.Schema, present: tuple[str, ...]) -> Iterator[str]:
-    for field in schema:
-        kind = duckdb_type(field.type)
-        value = quoted(field.name) if field.name in present else "NULL"
-        yield f"CAST({value} AS {kind}) AS {quoted(field.name)}"
+class _Stored(NamedTuple):
+    """A column, and what a file calls it."""
+
+    name: str
+    type: pa.DataType
+    stored: str | None
+    """None where the file has none."""
 
 
-def _read_parquet(schema: pa.Schema, shape: _Shape, paths: list[str], base: int) -> str:
+def _stored(schema: pa.Schema, shape: _Shape, eras: Sequence[Era]) -> list[_Stored]:
+    """What the columns are called in files of one shape: these are of the first era that has all their names."""
+    own = {name for name in shape.columns if not name.startswith("_")}
+    meant = next((dict(era) for era in eras if own <= {stored for stored, _ in era}), {})
+    found = {meant.get(stored, stored): stored for stored in shape.columns}
+    return [_Stored(field.name, field.type, found.get(field.name)) for field in schema]
+
+
+def _value(column: _Stored) -> str:
+    value = quoted(column.stored) if column.stored is not None else "NULL"
+    return f"CAST({value} AS {duckdb_type(column.type)}) AS {quoted(column.name)}"
+
+
+def _read_parquet(columns: list[_Stored], shape: _Shape, paths: list[str], base: int) -> str:
     files = ", ".join(map(text, paths))
     row = f"(file_index::BIGINT + {base}) << 40 | file_row_number AS {ROW}"
-    columns = ", ".join(_columns(schema, shape.columns))
-    return f"SELECT {columns}, {row} FROM read_parquet([{files}], hive_partitioning=false)"
+    return f"SELECT {', '.join(map(_value, columns))}, {row} FROM read_parquet([{files}], hive_partitioning=false)"
 
 
-def _read_csv(schema: pa.Schema, shape: _Shape, paths: list[str], base: int) -> str:
-    binary = {field.name for field in schema if pa.types.is_binary(field.type)}
-    known = {field.name: duckdb_type(field.type) for field in schema if field.name not in binary}
+def _read_csv(columns: list[_Stored], shape: _Shape, paths: list[str], base: int) -> str:
+    binary = {column.stored for column in columns if pa.types.is_binary(column.type)}
+    known = {column.stored: duckdb_type(column.type) for column in columns if column.stored not in binary}
     types = ", ".join(f"{text(name)}: {text(known.get(name, 'VARCHAR'))}" for name in shape.columns)
     files = ", ".join(map(text, paths))
-    columns = ", ".join(
-        f"from_base64({quoted(field.name)}) AS {quoted(field.name)}" if field.name in binary and field.name in shape.columns
-        else column
-        for field, column in zip(schema, _columns(schema, shape.columns), strict=True)
+    values = ", ".join(
+        f"from_base64({quoted(column.stored)}) AS {quoted(column.name)}" if column.stored is not None and column.stored in binary
+        else _value(column)
+        for column in columns
     )
-    return f"SELECT {columns} FROM read_csv([{files}], {_CSV}, compression='{shape.compression}', columns={{{types}}})"
+    return f"SELECT {values} FROM read_csv([{files}], {_CSV}, compression='{shape.compression}', columns={{{types}}})"
 
 
 def _nothing(schema: pa.Schema) -> str:
-    return f"SELECT {', '.join(_columns(schema, ()))}, CAST(NULL AS BIGINT) AS {ROW} WHERE false"
+    columns = [_Stored(field.name, field.type, None) for field in schema]
+    return f"SELECT {', '.join(map(_value, columns))}, CAST(NULL AS BIGINT) AS {ROW} WHERE false"

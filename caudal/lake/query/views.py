@@ -1,32 +1,76 @@
 """The SQL of what a table shows: every change, or the latest state of each key."""
 
+from collections.abc import Sequence
+
 from caudal.contract import Contract
+from caudal.lake.query.foreign import latest, without_repeats
 from caudal.lake.query.sources import ROW, quoted
 
 
-def current(contract: Contract, rows: str, has_row_ids: bool) -> str:
+def history(contract: Contract, rows: str) -> str:
+    """Every change once: a foreign source repeats some, and its event ids tell which.
+
+    Args:
+        rows: SQL of all rows, with the system columns.
+    """
+    return without_repeats(rows) if contract.foreign else rows
+
+
+def current(contract: Contract, rows: str, has_row_ids: bool, columns: Sequence[str] = (), deleted: bool = False) -> str:
     """The latest row of each key, without keys that were deleted; only the contract's columns.
 
     Args:
         rows: SQL of all rows, with the system columns.
         has_row_ids: whether `rows` has a column `ROW` that is cheap and unique.
+        columns: instead of the contract's.
+        deleted: show the deletes of deleted keys as well.
 
     Where rows have ids, the winners are found from key and position alone and then joined back: the join is on
     numbers, and its reach prunes row groups. Measured on 2 M rows of 1 M keys: 0.39 s for an aggregate against 1.9 s
     for row_number, 0.09 s for one key. CSV has no ids, and to read it twice costs more than the window.
     """
+    if contract.foreign:
+        return latest(contract, rows, has_row_ids)
     key = ", ".join(quoted(name) for name in contract.key)
+    shown = columns or [column.name for column in contract.columns]
+    live = "true" if deleted else "_op <> 'delete'"
     if not has_row_ids:
-        columns = ", ".join(quoted(column.name) for column in contract.columns)
         return (
-            f"SELECT {columns} FROM (SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY _position DESC) AS {ROW}"
-            f" FROM ({rows})) WHERE {ROW} = 1 AND _op <> 'delete'"
+            f"SELECT {', '.join(map(quoted, shown))} FROM (SELECT *, row_number() OVER"
+            f" (PARTITION BY {key} ORDER BY _position DESC) AS {ROW} FROM ({rows})) WHERE {ROW} = 1 AND {live}"
         )
-    columns = ", ".join(
-        f"{'latest' if column.name in contract.key else 'r'}.{quoted(column.name)}" for column in contract.columns
-    )
+    names = ", ".join(f"{'latest' if name in contract.key else 'r'}.{quoted(name)}" for name in shown)
     return (
-        f"SELECT {columns} FROM ({rows}) AS r JOIN (SELECT {key}, max(_position) AS _position,"
+        f"SELECT {names} FROM ({rows}) AS r JOIN (SELECT {key}, max(_position) AS _position,"
         f" arg_max({ROW}, _position) AS {ROW} FROM ({rows}) GROUP BY {key}) AS latest"
-        f" ON r.{ROW} = latest.{ROW} AND r._position = latest._position WHERE r._op <> 'delete'"
+        f" ON r.{ROW} = latest.{ROW} AND r._position = latest._position WHERE {live}"
+    )
+
+
+def from_base(
+    contract: Contract, live: str, gone: str, changes: str, lowest: int, columns: Sequence[str] = (), deleted: bool = False
+) -> str:
+    """The same as `current`, from a base and what came since: the base minus changed keys, plus their latest rows.
+
+    Args:
+        live: SQL of the base's rows of keys that were not deleted, with the system columns.
+        gone: the same of keys that were; a late row must not revive them.
+        changes: SQL of the rows that came since, or "" if none did.
+        lowest: no row of `changes` has a lower position; so no row of the base up to there is later than one of its key.
+    """
+    shown = ", ".join(map(quoted, columns or [column.name for column in contract.columns]))
+    if not changes:
+        return f"SELECT {shown} FROM ({f'{live} UNION ALL {gone}' if deleted else live})"
+    every = ", ".join(map(quoted, contract.row_schema.names))
+    same = " AND ".join(f"changed.{quoted(name)} = base.{quoted(name)}" for name in contract.key)
+    known = (
+        f"SELECT {every} FROM ({live} UNION ALL {gone}) AS base"
+        f" WHERE _position > {lowest} AND EXISTS (SELECT 1 FROM changed WHERE {same})"
+    )
+    key = ", ".join(quoted(name) for name in contract.key)
+    return (
+        f"WITH changed AS MATERIALIZED (SELECT DISTINCT {key} FROM ({changes}))"
+        f" SELECT {shown} FROM ({f'{live} UNION ALL {gone}' if deleted else live}) AS base"
+        f" WHERE NOT EXISTS (SELECT 1 FROM changed WHERE {same})"
+        f" UNION ALL {current(contract, f'SELECT {every} FROM ({changes}) UNION ALL {known}', False, columns, deleted)}"
     )

@@ -294,7 +294,7 @@ def test_a_rejected_record_keeps_the_bytes_that_it_carries():
     raw = base64.b64encode(b"1,a\xff\n").decode()
     line = b'{"op":"rejected","id":"x","time":1,"why":"too_few_fields","detail":"line 2","raw":"%b"}\n' % raw.encode()
     found = decoder.decode(Records.of(0, 5, [line], time=9))
-    assert found.rejected == [(0, 5, 9, "too_few_fields", "line 2", b"1,a\xff\n")]
+    assert found.rejected == [(0, 5, 9, "too_few_fields", "line 2", b"1,a\xff\n", "")]
     odd = line.replace(b'"line 2"', rb'"\ud800"').replace(raw.encode(), b"\xc3\xa9")
     assert [r.reason for r in decoder.decode(Records.of(0, 0, [odd])).rejected] == ["not_a_change"]
 

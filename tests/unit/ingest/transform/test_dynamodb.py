@@ -7,7 +7,7 @@ from typing import Annotated
 
 import pytest
 
-from caudal.contract import Digits, read_contract
+from caudal.contract import Digits, read_contract, ttl
 from caudal.errors import ContractError
 from caudal.ingest.transform.decode import Decoder
 from caudal.ingest.transform.dynamodb import untyped
@@ -172,6 +172,18 @@ def test_d27_a_change_without_an_image_says_what_the_stream_must_be():
     (bad,) = decode(Order, keys_only).rejected
     assert bad.reason == "no_image"
     assert "NEW_AND_OLD_IMAGES" in bad.detail
+
+
+def test_d29_a_ttl_in_seconds_is_a_time_and_one_in_milliseconds_a_warning():
+    class Session:
+        order_id: str
+        expires_at: Annotated[datetime | None, ttl]
+
+    for value, expected, warnings in (("1767225661", datetime(2026, 1, 1, 0, 1, 1, 0, UTC), {}), ("1767225661573", None, {"ttl_unit": 1})):
+        found = decode(Session, change({"order_id": {"S": "o1"}, "expires_at": {"N": value}}))
+        assert (found.rows["expires_at"].to_pylist(), dict(found.warnings)) == ([expected], warnings)
+    found = decode(Session, change({"order_id": {"S": "o1"}, "expires_at": {"S": "2026-01-01T00:01:01Z"}}), change({"order_id": {"S": "o1"}}))
+    assert found.rows["expires_at"].to_pylist() == [datetime(2026, 1, 1, 0, 1, 1, 0, UTC), None]
 
 
 @pytest.mark.parametrize("attribute", [

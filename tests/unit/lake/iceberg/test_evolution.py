@@ -37,7 +37,7 @@ def redeclare(stages, old, new):
 def test_a_renamed_column_keeps_its_id_and_its_values(stages, publisher, reader, name):
     publish_some(stages, publisher, note="before")
     before = reader.table(name).schema().find_field("note").field_id
-    redeclare(stages, "note", Column("remark", "string", True, old_name="note"))
+    redeclare(stages, "note", Column("remark", "string", True, old_names=("note",)))
     publisher.publish("sale")
     schema = reader.table(name).schema()
     assert schema.find_field("remark").field_id == before and "note" not in schema.column_names

@@ -1,0 +1,112 @@
+"""kill -9 of whoever looks after the lake, and of writers beside it: no row lost, none twice, nothing left behind."""
+
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from account import check, check_objects, flush
+
+from caudal.lake import current
+from caudal.lake.objects import table_folders
+from caudal.loader import load_pipeline
+from caudal.maintain import maintain
+from caudal.proof import prove
+
+HERE = Path(__file__).parent
+ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "20"))
+SEED = int(os.environ.get("CAUDAL_FAULT_SEED", str(random.randrange(10**6))))
+TABLES = ("sale", "sale_csv", "view", "product")
+SETTINGS = {"FILE_MB": "0.02", "KEEP_HOURS": "0", "KEEP_VERSIONS": "1", "ORPHAN_HOURS": "0"}
+"""Everything is merged, expired and removed at once, even what a live writer is about to commit: that one writes it again."""
+
+
+class Workers:
+    """Processes that are killed and started again."""
+
+    def __init__(self, folder, chance):
+        self.folder, self.chance, self.running, self.kills, self.did = folder, chance, {}, Counter(), Counter()
+
+    def start(self, name):
+        command = {
+            "maintainer": [str(HERE / "maintaining.py")],
+            "writer": ["-m", "caudal.parts", "writer", str(HERE / "pipeline.py")],
+            "putter": [str(HERE / "putter.py"), str(self.folder), name, f"{SEED}-{self.kills[name]}"],
+        }[name.partition("-")[0]]
+        self.running[name] = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        os.set_blocking(self.running[name].stdout.fileno(), False)
+
+    def printed(self, name):
+        return (self.running[name].stdout.read() or b"").splitlines()
+
+    def work_for_a_while(self, name):
+        """Wait until a maintainer is in the midst of its work."""
+        until = time.monotonic() + 60
+        while b"ready" not in self.printed(name):
+            assert self.running[name].poll() is None, f"{name} ended by itself"
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(3 * self.chance.random() ** 2)
+
+    def kill(self, name):
+        process = self.running.pop(name)
+        for line in (process.stdout.read() or b"").splitlines():
+            if line.count(b" ") == 3:
+                self.did.update(dict(zip(("merged", "expired", "orphans", "base keys"), map(int, line.split()), strict=True)))
+        assert process.poll() is None, f"{name} ended by itself with {process.returncode}"
+        process.kill()
+        process.wait()
+        process.stdin.close()
+        process.stdout.close()
+        self.kills[name] += 1
+
+    def end(self):
+        for name in list(self.running):
+            self.kill(name)
+
+
+@pytest.mark.slow
+def test_no_row_is_lost_and_none_is_twice_whenever_maintenance_is_killed(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("CAUDAL_FOLDER", str(tmp_path))
+    for name, value in SETTINGS.items():
+        monkeypatch.setenv(f"CAUDAL_MAINTAIN_{name}", value)
+    monkeypatch.setattr(current.is_due, "__defaults__", (current.SHARE, 5))
+    pipeline, config = load_pipeline(HERE / "pipeline.py")
+    with pipeline.open(config) as stages:
+        assert stages.store and stages.stream and stages.catalog and stages.files
+    workers = Workers(tmp_path, random.Random(SEED))
+    for name in ("putter-1", "writer-1", "maintainer-1", "maintainer-2"):
+        workers.start(name)
+    try:
+        for number in range(ROUNDS):
+            name = f"maintainer-{number % 2 + 1}"
+            workers.work_for_a_while(name)
+            victims = [name, *(["writer-1"] if workers.chance.random() < 0.3 else [])]
+            for victim in victims:
+                workers.kill(victim)
+            for victim in victims:
+                workers.start(victim)
+    finally:
+        workers.end()
+    with pipeline.open(config) as stages:
+        flush(stages)
+        assert prove(stages.catalog, stages.files, stages.stream).problems == []
+        count = check(stages, tmp_path)
+        done = maintain(stages)
+        assert done.problems == []
+        assert maintain(stages).problems == []
+        for name in TABLES:
+            there = {info.path for folder in table_folders(pipeline.name, name) for info in stages.files.list(folder)}
+            assert there == {file.path for file in stages.catalog.named(name)}, f"{name}: objects that nothing names"
+            assert len([file for file in stages.catalog.snapshot(name).files if file.bytes < 20_000]) <= 2
+        check_objects(stages)
+        assert prove(stages.catalog, stages.files, stages.stream).problems == []
+        assert check(stages, tmp_path) == count
+    assert workers.did["merged"] > 0 and workers.did["expired"] > 0
+    with capsys.disabled():
+        print(f"\nfaults: CAUDAL_FAULT_SEED={SEED}, killed {dict(workers.kills)}, meanwhile {dict(workers.did)}, "
+              f"{count} acknowledged changes: all there, once")
