@@ -14,7 +14,7 @@ test: .venv/ready
 check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest tests/unit tests/architecture -m "not slow"
+	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n auto --maxprocesses 8 tests/unit tests/architecture -m "not slow"
 
 test-faults: .venv/ready
 	CAUDAL_FAULT_ROUNDS=200 $(BIN)/python -m pytest tests/faults -s

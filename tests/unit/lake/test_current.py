@@ -31,7 +31,7 @@ def open_lake():
 
 
 @given(steps=STEPS, format=st.sampled_from(["parquet", "csv"]), contract=st.sampled_from([ORDER, KEYED_TWICE]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=min(60, settings.default.max_examples), deadline=None, suppress_health_check=[*HealthCheck])
 def test_the_state_is_that_of_the_whole_history(steps, format, contract):
     lake, query = open_lake()
     table, model, n, late = lake.declare(contract, format), {}, 0, 0

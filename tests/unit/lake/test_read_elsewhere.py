@@ -12,6 +12,7 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +20,8 @@ from caudal.contract import Digits, read_contract
 from caudal.ingest.transform import open_transform
 from caudal.lake.formats import encode
 from caudal.records import Records
+
+pytestmark = pytest.mark.slow
 
 
 class Anything:

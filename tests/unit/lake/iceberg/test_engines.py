@@ -17,6 +17,8 @@ from caudal import Delivery, Digits, Pipeline, day, identity
 from caudal.config import Config
 from caudal.lake.iceberg import open_publisher
 
+pytestmark = pytest.mark.slow
+
 SCRIPT = Path(__file__).with_name("iceberg_engines.py")
 PYTHONS = {"sail": sys.executable, "duckdb": os.environ.get("DUCKDB_ICEBERG_PYTHON", sys.executable)}
 """DuckDB's extension is on PyPI for DuckDB 1.5, and this environment has 2: name a Python that has both."""

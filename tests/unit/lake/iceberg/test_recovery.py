@@ -16,6 +16,8 @@ from caudal.lake.catalog import Replay
 from caudal.lake.iceberg import open_publisher
 from caudal.lake.iceberg.publisher import IcebergPublisher
 
+pytestmark = pytest.mark.slow
+
 
 def history(stages):
     """Every change of sales, as rows of the lake."""

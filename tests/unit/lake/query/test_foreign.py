@@ -182,7 +182,7 @@ STATES = [None, {"st": "A"}, {"st": "B"}, {"st": "A", "qty": 0}]
     steps=st.lists(st.tuples(st.integers(0, 1), st.sampled_from(STATES), st.integers(0, 1)), max_size=14),
     seed=st.integers(0, 2**16), format=st.sampled_from(["parquet", "csv"]),
 )
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=min(60, settings.default.max_examples), deadline=None, suppress_health_check=[*HealthCheck])
 def test_any_order_of_arrival_and_any_repeats_show_the_same(steps, seed, format):
     """Of keys whose changes are all there, however many of them fall on one time."""
     now, changes, time = {}, [], 1000

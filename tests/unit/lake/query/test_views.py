@@ -15,7 +15,7 @@ CHANGES = st.lists(st.tuples(
 
 
 @given(changes=CHANGES, late=st.booleans(), format=st.sampled_from(["parquet", "csv"]))
-@settings(max_examples=60, deadline=None, suppress_health_check=[*HealthCheck])
+@settings(max_examples=min(60, settings.default.max_examples), deadline=None, suppress_health_check=[*HealthCheck])
 def test_the_last_change_of_each_key_is_shown(changes, late, format):
     lake = Lake(open_catalog("memory:", "shop"), open_files("memory:"))
     table = lake.declare(ORDER, format)
