@@ -49,7 +49,11 @@ def query(
 
 
 def _format(format: Format | None, output: Path | None, json: bool) -> Format:
-    chosen: Format = format or ("json" if json else SUFFIXES.get(output.suffix, "table") if output else "table")
+    if output is not None and format is None and not json and output.suffix not in SUFFIXES:
+        raise UsageError(f"{output}: its name does not say what format it is to have", hint="add --format, or end it in .csv")
+    chosen: Format = format or ("json" if json else SUFFIXES[output.suffix] if output else "table")
+    if output is not None and chosen == "table":
+        raise UsageError(f"{output}: a table is for the screen", hint="choose another --format")
     if json and chosen != "json":
         raise UsageError(f"--json and --format {chosen}", hint="choose one of them")
     if chosen == "parquet" and output is None and sys.stdout.isatty():

@@ -187,6 +187,9 @@ class QuerySuite(QueryFormats, QueryForeign, QueryEvolution, QueryVersions):
         assert query.execute("SELECT * FROM shop_order", versions={"shop_order": 0}).num_rows == 0
         with pytest.raises(QueryError, match="no version 9"):
             query.execute(sql, versions={"shop_order": 9})
+        with pytest.raises(QueryError, match="a version of shop_ordr is given, and the query does not read it") as caught:
+            query.execute(sql, versions={"shop_ordr": version})
+        assert caught.value.hint == "did you mean shop_order?"
 
     def test_a_given_table_stands_in_for_the_lakes(self, lake: Lake, query: Query) -> None:
         self.orders(lake)

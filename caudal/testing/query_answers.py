@@ -70,6 +70,7 @@ ANSWERS: list[tuple[str, Any]] = [
     ("json_extract_scalar(data, '$.l[1]')", "2"), ("json_array_length('[1, 2, 3]')", 3),
     # arrays and maps
     ("cardinality(array[1, 2])", 2), ("cardinality(map(array['a'], array[1]))", 1), ("element_at(array[1, 2], 3)", None), ("array[1, 2][2]", 2),
+    ("at - timestamp '2026-03-28 00:30:00'", "1 01:00:00.123"), ("timestamp '2026-01-01' - timestamp '2026-01-02 00:00:01'", "-1 00:00:01.000"),
     ("array[10, 20][n - 6]", 10), ("array[5, 6, 7, 8, 9, 10, 11][n]", 11), ("array[1, 2][cast('2' as integer)]", 2),
     ("array[1, 2][1 + 1]", 2), ("array[array[1, 2], array[3]][1][2]", 2), ("array[1][cast(null as integer)]", None),
     ("transform(array[1, 2], i -> array['x', 'y'][i])", ["x", "y"]), ("split('a,b', ',')[2]", "b"), ("map(array[7], array['q'])[n]", "q"),

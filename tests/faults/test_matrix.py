@@ -64,7 +64,7 @@ def test_a_machine_that_restarts_goes_on_from_what_was_on_its_disk(tmp_path, mon
     command = [sys.executable, str(HERE / "struck.py"), str(folder), "store", "slow", SEED, "1000000"]
     with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
         for number in range(ROUNDS):
-            while not list(folder.glob("putter-*.log")) or chance.random() < 0.9:
+            while not any(log.stat().st_size for log in folder.glob("putter-*.log")) or chance.random() < 0.9:
                 assert process.poll() is None, process.stderr.read().decode()
                 time.sleep(0.05)
             process.send_signal(signal.SIGSTOP)

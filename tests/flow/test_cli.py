@@ -113,6 +113,11 @@ def test_a_query_prints_a_table_and_writes_what_programs_read(shell):
     (shell.folder / "count.sql").write_text("SELECT count(*) AS n FROM product")
     assert shell.json("query", "-f", "count.sql") == [{"n": 24}]
     assert shell.json("query", "-f", "count.sql", "--at", "product=0") == [{"n": 0}]
+    shell("query", "-f", "count.sql", "--at", "prodct=0", code=2)
+    assert "did you mean product?" in shell.errors
+    for option in (["-o", "x.xyz"], ["--format", "table", "-o", "x.csv"]):
+        shell("query", "SELECT 1 AS one", *option, code=2)
+        assert not (shell.folder / option[-1]).exists()
 
 
 def test_a_wrong_query_gets_the_place_and_the_nearest_name(shell):

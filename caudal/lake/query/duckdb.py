@@ -24,7 +24,7 @@ from caudal.lake.query.messages import explained
 from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.sources import ROW, Sources, quoted, rows_of, text
-from caudal.lake.query.sqltypes import athena_type
+from caudal.lake.query.sqltypes import athena_type, interval_text
 from caudal.lake.query.views import current, from_base, history
 
 _HISTORY = "_history"
@@ -98,6 +98,10 @@ class DuckdbQuery(Query):
             name: self._shown(statement, asked[name].table if name in asked else name, places[name], given)
             for name in places if name not in given
         }
+        read = {real.lower() for real, _ in shown.values()}
+        for name in versions or {}:
+            if name.lower() not in read:
+                raise QueryError(f"a version of {name} is given, and the query does not read it", hint=near(name, sorted(read)))
         past = self._past(shown, asked, places)
         states, tails = self._states({real for name, (real, _) in shown.items() if name not in past}, versions or {})
         snapshots = past | {name: states[real] for name, (real, _) in shown.items() if name not in past}
@@ -345,5 +349,7 @@ def _tidy(result: pa.Table, names: tuple[str, ...]) -> pa.Table:
             column = column.cast(pa.timestamp(kind.unit, "UTC"))
         elif pa.types.is_uint64(kind):
             column = column.cast(pa.int64())
+        elif pa.types.is_interval(kind):
+            column = pa.chunked_array([pa.array(map(interval_text, column.to_pylist()), pa.string())])
         columns.append(column)
     return pa.table(columns, names=list(names))

@@ -23,6 +23,21 @@ _NAMES: tuple[tuple[Callable[[pa.DataType], bool], str, str], ...] = (
 )
 
 
+def interval_text(interval: Any) -> str | None:
+    """An interval as Athena shows it: `1-2` of years and months, `26779 01:23:51.000` of days and less."""
+    if interval is None:
+        return None
+    months, days, nanoseconds = interval
+    if months and not (days or nanoseconds):
+        years, rest = divmod(abs(months), 12)
+        return f"{'-' if months < 0 else ''}{years}-{rest}"
+    whole = (months * 30 + days) * 86_400_000 + nanoseconds // 1_000_000
+    seconds, milliseconds = divmod(abs(whole), 1000)
+    days, seconds = divmod(seconds, 86_400)
+    minutes, seconds = divmod(seconds, 60)
+    return f"{'-' if whole < 0 else ''}{days} {minutes // 60:02}:{minutes % 60:02}:{seconds:02}.{milliseconds:03}"
+
+
 def athena_type(kind: pa.DataType) -> str:
     """Athena's name of an Arrow type."""
     return _name(kind, 1)
