@@ -5,6 +5,7 @@ Read from `caudal.toml` beside the pipeline file, then from the environment: `CA
 """
 
 import os
+import threading
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -85,6 +86,8 @@ class QueryConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Memory that queries may use together."""
     threads: int = 0
     """Threads of a query; 0 for one a core."""
+    seconds: float = 1800.0
+    """How long a query may take, as in Athena, before it is stopped."""
     fresh: bool = True
     """Whether a query sees what has arrived but is not in the lake's files yet."""
 
@@ -228,6 +231,7 @@ def _check_values(config: Config) -> None:
     for name, value, low, high in (
         ("stream.shards", config.stream.shards, 1, 1024), ("writer.lease_seconds", config.writer.lease_seconds, 1, inf),
         ("stream.retention_hours", config.stream.retention_hours, 0, inf), ("query.memory_mb", config.query.memory_mb, 64, inf),
+        ("query.seconds", config.query.seconds, 0.001, threading.TIMEOUT_MAX),
         ("query.threads", config.query.threads, 0, 1024), ("trainer.every_seconds", config.trainer.every_seconds, 0, inf),
         ("trainer.seed", config.trainer.seed, 0, 2**32 - 1),
         ("endpoint.stale_seconds", config.endpoint.stale_seconds, 0.001, inf),

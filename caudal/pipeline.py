@@ -109,7 +109,7 @@ class Stages:
     @cached_property
     def query(self) -> Query:
         tail = open_tail(self.pipeline.tables, self.config.url("transform"), self.stream)
-        return open_query(self.config.url("query"), self.catalog, self.files, self.config.query, tail)
+        return open_query(self.config.url("query"), self.catalog, self.files, self.config.query, tail, self.pipeline.name)
 
     @cached_property
     def models(self) -> ModelRegistry:

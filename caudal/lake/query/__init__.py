@@ -11,6 +11,8 @@ __all__ = ["BACKENDS", "Query", "SupportsStates", "Tail", "open_query"]
 BACKENDS = {"duckdb": "caudal.lake.query.duckdb:DuckdbQuery"}
 
 
-def open_query(url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None) -> Query:
-    """Open the engine that `url` names, over one catalog and what is on its way to it."""
-    return open_backend(Query, BACKENDS, url, catalog, files, settings, tail)  # type: ignore[type-abstract]
+def open_query(
+    url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None, database: str = ""
+) -> Query:
+    """Open the engine that `url` names, over one catalog, by whose name queries may call it, and what is on its way to it."""
+    return open_backend(Query, BACKENDS, url, catalog, files, settings, tail, database)  # type: ignore[type-abstract]

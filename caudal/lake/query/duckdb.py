@@ -1,5 +1,6 @@
 """Queries run by DuckDB inside the process, straight on the lake's files."""
 
+import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -52,7 +53,7 @@ class DuckdbQuery(Query):
     def __init__(
         self, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None, database: str = ""
     ) -> None:
-        self.database = database
+        self.database = database.lower()
         """Name by which queries may qualify tables."""
         self._catalog = catalog
         self._scratch = Scratch()
@@ -60,6 +61,7 @@ class DuckdbQuery(Query):
         self._db = _connect(settings, self._scratch.folder, Path(root).parent if root else None)
         self._sources = Sources(files, self._scratch.folder)
         self._tail = tail if settings.fresh else None
+        self._seconds = settings.seconds
         self._numbered: dict[str, tuple[pa.Table, pa.Table]] = {}
         self._idle: deque[_Session] = deque()
         self._names: dict[str, str] = {}
@@ -67,10 +69,12 @@ class DuckdbQuery(Query):
         self._plan = lru_cache(1024)(_plan)
 
     @classmethod
-    def open(cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None) -> Self:
+    def open(
+        cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None, database: str = ""
+    ) -> Self:
         if url.partition(":")[2].strip("/"):
             raise ConfigError(f"{url}: DuckDB runs inside the process and has no place", hint="write duckdb:")
-        return cls(catalog, files, settings, tail)
+        return cls(catalog, files, settings, tail, database)
 
     def execute(
         self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
@@ -79,7 +83,7 @@ class DuckdbQuery(Query):
 
     def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
         statement, plan, definitions, relations = self._planned(sql, versions, None)
-        session = _Session(self._db.cursor())  # of its own: it is busy until the last row
+        session = _Session(self._db.cursor(), self._seconds)  # of its own: it is busy until the last row
         try:
             for batch in session.read(plan.text(definitions), relations, rows):
                 yield _tidy(pa.Table.from_batches([batch]), plan.names)
@@ -223,7 +227,7 @@ class DuckdbQuery(Query):
             cursor.close()
 
     def _run(self, statement: Statement, plan: Plan, definitions: Mapping[str, str], given: Mapping[str, pa.Table]) -> pa.Table:
-        session = self._idle.pop() if self._idle else _Session(self._db.cursor())
+        session = self._idle.pop() if self._idle else _Session(self._db.cursor(), self._seconds)
         try:
             result = session.run(plan.text(definitions), given)
         except duckdb.Error as error:
@@ -244,8 +248,8 @@ def _tail_of(table: str) -> str:
 class _Session:
     """One cursor, used by one thread at a time, and the Arrow tables that it knows."""
 
-    def __init__(self, cursor: Any) -> None:
-        self._cursor = cursor
+    def __init__(self, cursor: Any, seconds: float) -> None:
+        self._cursor, self._seconds = cursor, seconds
         self._known: dict[str, pa.Table] = {}
 
     def _give(self, given: Mapping[str, pa.Table]) -> None:
@@ -270,7 +274,12 @@ class _Session:
 
     def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
         self._give(given)
-        result = self._cursor.sql(sql).to_arrow_table()
+        timer = threading.Timer(self._seconds, self._cursor.interrupt)
+        timer.start()
+        try:
+            result = self._cursor.sql(sql).to_arrow_table()
+        finally:
+            timer.cancel()
         for name in [name for name, table in self._known.items() if table.nbytes > _SMALL]:
             self._cursor.unregister(internal(name))
             del self._known[name]

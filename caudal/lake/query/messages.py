@@ -37,7 +37,7 @@ def explained(statement: Statement, error: Exception) -> CaudalError:
     if kind in ("IOException", "HTTPException"):
         return Unavailable("a file of the lake could not be read", hint="try again; `caudal verify` says what is missing")
     if kind == "InterruptException":
-        return QueryError("the query was stopped", hint="run it again")
+        return QueryError("EXCEEDED_TIME_LIMIT: the query was stopped", hint="read less, or raise query.seconds")
     return BackendError(f"DuckDB failed ({kind})", hint="simplify the query, and report this one")
 
 

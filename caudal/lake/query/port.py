@@ -36,8 +36,10 @@ class Query(ABC):
 
     @classmethod
     @abstractmethod
-    def open(cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None) -> Self:
-        """Open the engine that `url` names."""
+    def open(
+        cls, url: str, catalog: Catalog, files: Files, settings: QueryConfig, tail: Tail | None = None, database: str = ""
+    ) -> Self:
+        """Open the engine that `url` names; queries may write `database.table`."""
 
     @abstractmethod
     def execute(

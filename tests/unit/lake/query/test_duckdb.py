@@ -135,3 +135,19 @@ def test_environment_is_out_of_reach(query):
             query.execute("SELECT getenv('CAUDAL_TEST_SECRET')")
     finally:
         del os.environ["CAUDAL_TEST_SECRET"]
+
+
+def test_a_query_without_end_is_stopped(lake):
+    query = DuckdbQuery(lake.catalog, lake.files, QueryConfig(memory_mb=256, threads=1, seconds=0.3))
+    with pytest.raises(QueryError, match="EXCEEDED_TIME_LIMIT"):
+        query.execute("WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT count(*) FROM t")
+    assert query.execute("SELECT 1 AS one")["one"].to_pylist() == [1]
+
+
+def test_tables_may_be_called_by_their_databases_name(lake):
+    query = open_query("duckdb:", lake.catalog, lake.files, QueryConfig(memory_mb=256), None, "Corner_Shop")
+    lake.declare(ORDER)
+    for name in ("corner_shop.shop_order", "CORNER_SHOP.shop_order", '"awsdatacatalog".corner_shop.shop_order'):
+        assert query.execute(f"SELECT count(*) AS n FROM {name}")["n"].to_pylist() == [0]
+    with pytest.raises(QueryError, match="no database other"):
+        query.execute("SELECT * FROM other.shop_order")
