@@ -15,7 +15,7 @@ from caudal.ingest.stream import Stream
 from caudal.lake.catalog import Catalog, LakeTable, Snapshot
 from caudal.lake.files import Files
 from caudal.records import DataFile, Records
-from caudal.verify import Verification, checked, quarantined_positions, read_columns, verify
+from caudal.verify import Verification, checked, compare_stream, dropped_records, quarantined_positions, read_columns, verify
 
 
 class _Id(msgspec.Struct):
@@ -34,7 +34,9 @@ def prove(catalog: Catalog, files: Files, stream: Stream) -> Verification:
     file of a version that can be read is as it was committed.
     """
     found = verify(catalog, files)
-    if not found.ok:
+    sound = found.ok
+    compare_stream(catalog, stream, found)
+    if not sound:
         return found
     for name, table in catalog.tables().items():
         snapshot = catalog.snapshot(name)
@@ -79,14 +81,9 @@ def _check_records(
     if source not in stream.names():
         return
     quarantined = quarantined_positions(catalog, files, name, Verification())
-    dropped = {**catalog.totals(name).dropped_by_shard}
-    for (shard, _), outcome in catalog.replayed(name).items():
-        dropped[shard] = dropped.get(shard, 0) + (outcome != "delivered")
+    dropped = dropped_records(catalog, name)
     for shard, ends in stream.ends(source).items():
-        offset, until = ends.oldest, snapshot.positions.get(shard, 0)
-        if until > ends.next:
-            found.problems.append(f"{name}, shard {shard}: the lake is at position {until}, and its stream ends at {ends.next}")
-            continue
+        offset, until = ends.oldest, min(snapshot.positions.get(shard, 0), ends.next)
         lake, missing = _Lake(rows.get(shard)), []
         while offset < until:
             try:
@@ -100,9 +97,9 @@ def _check_records(
             missing.append(np.setdiff1d(np.arange(run.first, run.next), np.concatenate([lake.positions, quarantined[shard]])))
             offset = run.next
         lost = np.concatenate([*missing, np.zeros(0, np.int64)])
-        if len(lost) > dropped.get(shard, 0):
+        if len(lost) > dropped[shard]:
             found.problems.append(f"{name}, shard {shard}: {len(lost)} records of the stream are nowhere, and "
-                                  f"{dropped.get(shard, 0)} were dropped, first position {lost[0]}")
+                                  f"{dropped[shard]} were dropped, first position {lost[0]}")
 
 
 class _Lake:

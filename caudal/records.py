@@ -65,6 +65,11 @@ class Records:
         lengths: npt.NDArray[np.int64] = np.diff(self.offsets)
         return lengths
 
+    @property
+    def values(self) -> pa.LargeBinaryArray:
+        """Each record as one value, where it lies."""
+        return as_values(self.offsets, self.data)
+
     def raw(self, index: int) -> bytes:
         """The bytes of one record."""
         return bytes(self.data[self.offsets[index] : self.offsets[index + 1]])
@@ -84,6 +89,13 @@ class Records:
         """Records from a list of bytes; for tests and small things."""
         lengths = np.fromiter(map(len, records), np.int64, len(records))
         return Records(shard, first, ends(lengths), b"".join(records), np.full(len(records), time, np.int64))
+
+
+def as_values(offsets: npt.NDArray[np.int64], data: bytes | memoryview) -> pa.LargeBinaryArray:
+    """Bytes as values, where they lie: one from each offset to the next."""
+    return pa.LargeBinaryArray.from_buffers(
+        pa.large_binary(), len(offsets) - 1, [None, pa.py_buffer(np.ascontiguousarray(offsets)), pa.py_buffer(data)]
+    )
 
 
 def ends(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -14,6 +14,7 @@ import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
 from caudal.errors import CaudalError
+from caudal.ingest.stream import Stream
 from caudal.lake.catalog import Catalog
 from caudal.lake.files import Files
 from caudal.records import DataFile
@@ -36,6 +37,8 @@ class ShardCount:
     quarantined: int
     rows: int
     """Rows in data files: more than `delivered` where a transform makes several of a record."""
+    waiting: int = 0
+    """Records of the stream that are still to be read; 0 if the stream was not looked at."""
 
 
 @dataclass
@@ -50,11 +53,16 @@ class Verification:
         return not self.problems
 
 
-def verify(catalog: Catalog, files: Files) -> Verification:
-    """Recount every table of the catalog. Compaction and expiry change nothing of what is counted."""
+def verify(catalog: Catalog, files: Files, stream: Stream | None = None) -> Verification:
+    """Recount every table of the catalog. Compaction and expiry change nothing of what is counted.
+
+    With the stream it is also told what still waits there, and what left it before it was delivered.
+    """
     found = Verification()
     for name in catalog.tables():
         _verify_table(catalog, files, name, found)
+    if stream is not None:
+        compare_stream(catalog, stream, found)
     return found
 
 
@@ -69,7 +77,7 @@ def _verify_table(catalog: Catalog, files: Files, name: str, found: Verification
             rows[shard] += len(positions)
             delivered[shard][file.partition].append(np.unique(positions))
     quarantined = quarantined_positions(catalog, files, name, found)
-    dropped = _dropped(catalog, name)
+    dropped = dropped_records(catalog, name)
     for shard in sorted({*snapshot.positions, *delivered, *quarantined}):
         # A record whose rows lie in several partitions is in a file of each.
         parts = [np.concatenate(positions) for positions in delivered[shard].values()]
@@ -81,6 +89,24 @@ def _verify_table(catalog: Catalog, files: Files, name: str, found: Verification
         if len(doubled):
             found.problems.append(f"{name}, shard {shard}: {len(doubled)} records are in two files, first position {doubled[0]}")
         _check(count, positions, quarantined[shard], found)
+
+
+def compare_stream(catalog: Catalog, stream: Stream, found: Verification) -> None:
+    """How far each shard that was counted is behind its stream, and whether nothing is missing in between."""
+    streams, counted = set(stream.names()), {(count.table, count.shard): count for count in found.shards}
+    for name, table in catalog.tables().items():
+        for shard, ends in (stream.ends(table.source) if table.source in streams else {}).items():
+            count = counted.get((name, shard))
+            if count is None:
+                count = ShardCount(name, shard, 0, 0, 0, 0, 0)
+                found.shards.append(count)
+            count.waiting = max(0, ends.next - count.read)
+            if count.read < ends.oldest:
+                lost = f"records {count.read} to {ends.oldest - 1} left the stream before they were delivered"
+                found.problems.append(f"{name}, shard {shard}: {lost}")
+            if count.read > ends.next:
+                at = f"the lake is at position {count.read}, and its stream ends at {ends.next}"
+                found.problems.append(f"{name}, shard {shard}: {at}")
 
 
 def _repeated(positions: np.ndarray) -> np.ndarray:
@@ -176,7 +202,7 @@ def quarantined_positions(catalog: Catalog, files: Files, name: str, found: Veri
     return defaultdict(lambda: np.zeros(0, np.int64), {shard: np.array(p, np.int64) for shard, p in positions.items()})
 
 
-def _dropped(catalog: Catalog, name: str) -> dict[int, int]:
+def dropped_records(catalog: Catalog, name: str) -> dict[int, int]:
     """Shard to records dropped on purpose: the one count that leaves nothing in a file."""
     dropped: dict[int, int] = defaultdict(int, catalog.totals(name).dropped_by_shard)
     for (shard, _), outcome in catalog.replayed(name).items():

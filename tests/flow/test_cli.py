@@ -201,6 +201,23 @@ def test_maintain_merges_says_so_and_changes_no_answer(shell):
     assert "merged" in shell("maintain").splitlines()[0]
 
 
+def test_verify_looks_at_the_stream_too(shell):
+    """A catalog that was lost accounts for nothing, and must not say that all is well without a word."""
+    counted = shell.json("verify")["shards"]
+    assert sum(shard["waiting"] for shard in counted) == 0
+    catalog = shell.folder / "caudal-data" / "catalog.db"
+    kept = {path: path.read_bytes() for path in catalog.parent.glob("catalog.db*")}
+    for path in kept:
+        path.unlink()
+    try:
+        said = shell("verify")
+        waiting = sum(shard["read"] for shard in counted)
+        assert f"{waiting:,} wait to be delivered" in said
+    finally:
+        for path, data in kept.items():
+            path.write_bytes(data)
+
+
 def test_models_are_trained_listed_promoted_and_rolled_back(shell):
     assert "ndcg@10" in shell.process("train")
     [second] = shell.json("train", "for_you", "--seed", "7")

@@ -20,7 +20,7 @@ class Lake(WriterLake):
     """A lake that can be tampered with."""
 
     def problems(self):
-        return verify(self.catalog, self.files).problems
+        return verify(self.catalog, self.files, self.stream).problems
 
     def data_files(self):
         return self.catalog.snapshot("sale").files
@@ -212,3 +212,12 @@ def test_what_a_failed_commit_left_behind_is_no_problem(full):
     with pytest.raises(Exception, match="a fault on purpose"):
         full.writer().flush()
     assert full.problems() == []
+
+
+def test_what_left_the_stream_before_it_was_delivered_is_missed(lake):
+    made = lake(shards=1)
+    for n in range(4):
+        made.put(n)
+    made.stream.trim("sale", {0: 3})
+    assert made.problems() == ["sale, shard 0: records 0 to 2 left the stream before they were delivered"]
+    assert [(shard.read, shard.waiting) for shard in verify(made.catalog, made.files, made.stream).shards] == [(0, 4)]

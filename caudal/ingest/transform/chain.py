@@ -7,7 +7,6 @@ OldImage of one is the NewImage of the one before: that tells the order. Images 
 import threading
 
 import duckdb
-import numpy as np
 import pyarrow as pa
 
 from caudal.contract import Contract
@@ -25,10 +24,8 @@ class Chain:
 
     def link(self, rows: pa.Table, records: Records) -> pa.Table:
         """The rows with `CHAIN` beside them; what cannot be read of a record is NULL there."""
-        offsets = pa.py_buffer(np.ascontiguousarray(records.offsets))
-        lines = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(records), [None, offsets, pa.py_buffer(records.data)])
         where = rows["_position"].combine_chunks().to_numpy() - records.first
-        given = pa.table({"line": lines.take(pa.array(where)).cast(pa.large_string())})
+        given = pa.table({"line": records.values.take(pa.array(where)).cast(pa.large_string())})
         try:
             found = self._ask(self._sql, given)
         except duckdb.Error:  # JSON by our reading and not by DuckDB's: half a surrogate pair, say

@@ -66,11 +66,8 @@ class RenamingDecoder:
 
     def _emptied(self, records: Records, positions: pa.ChunkedArray, column: Column, use_old: pa.Array) -> pa.Array:
         """Which of the rows `use_old` have the new name, with NULL: looked for where the bytes have it at all."""
-        texts = pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(records), [
-            None, pa.py_buffer(np.ascontiguousarray(records.offsets)), pa.py_buffer(records.data),
-        ])
         places = pa.array(positions.to_numpy() - records.first)
-        maybe = pc.and_(use_old, pc.match_substring(texts, f'"{column.name}"').take(places))
+        maybe = pc.and_(use_old, pc.match_substring(records.values, f'"{column.name}"').take(places))
         emptied = np.zeros(len(places), bool)
         for row in np.flatnonzero(maybe.to_numpy(zero_copy_only=False)).tolist():
             emptied[row] = column.name in self._names(records, places[row].as_py())
