@@ -183,12 +183,21 @@ under_way, go_on = threading.Event(), threading.Event()
 slow = threading.Thread(target=db.transact, args=(lambda c: (under_way.set(), go_on.wait()),))
 slow.start()
 under_way.wait()
-threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-threading.Timer(0.6, go_on.set).start()
+
+
+def interrupt():
+    while not db._jobs:  # until the caller waits in the queue
+        time.sleep(0.001)
+    time.sleep(0.1)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+threading.Thread(target=interrupt).start()
 try:
     db.transact(lambda c: c.execute("INSERT INTO t VALUES (1)"))
 except KeyboardInterrupt:
     print("interrupted")
+go_on.set()
 slow.join()
 db.transact(lambda c: c.execute("INSERT INTO t VALUES (2)"))
 print("went on")
