@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from caudal.errors import AlreadyExists, BackendError, ConfigError, NotFound, Unavailable
+from caudal.lake.files.durable import private, sync_folder
 from caudal.lake.files.port import FileInfo, Files, check_path, check_prefix
 from caudal.registry import path_of
 
@@ -41,12 +42,12 @@ class LocalFiles(Files):
         half = self._half / os.urandom(12).hex()
         try:
             self._make_folder(target.parent)
-            with open(half, "xb", opener=_private) as file:
+            with open(half, "xb", opener=private) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.link(half, target)  # unlike a rename, never replaces
-            _sync_folder(target.parent)
+            sync_folder(target.parent)
         except (FileExistsError, NotADirectoryError):
             raise AlreadyExists(f"{path} is there already, or an object stands where its folder would be") from None
         except OSError as error:
@@ -99,7 +100,7 @@ class LocalFiles(Files):
             return
         self._make_folder(folder.parent)
         folder.mkdir(exist_ok=True, mode=0o700)
-        _sync_folder(folder.parent)
+        sync_folder(folder.parent)
         self._made.add(folder)
 
     def _sweep(self) -> None:
@@ -108,15 +109,3 @@ class LocalFiles(Files):
             with suppress(FileNotFoundError):
                 if half.stat().st_mtime < time.time() - _HALF_SECONDS:
                     half.unlink()
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

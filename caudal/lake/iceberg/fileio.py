@@ -7,6 +7,8 @@ from typing import Any
 from pyiceberg.io import OutputFile
 from pyiceberg.io.pyarrow import PyArrowFile, PyArrowFileIO
 
+from caudal.lake.files.durable import private, sync_folder
+
 
 class DurableFileIO(PyArrowFileIO):
     """Reads as PyIceberg does; what it writes is whole, durable and private to its user, or not there."""
@@ -36,7 +38,7 @@ class _DurableStream:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._half = path.with_name(f".{path.name}.half")
-        self._file = open(self._half, "wb", opener=_private)  # noqa: SIM115
+        self._file = open(self._half, "wb", opener=private)  # noqa: SIM115
         self.closed = False
 
     def write(self, data: Any) -> int:
@@ -56,7 +58,7 @@ class _DurableStream:
         os.fsync(self._file.fileno())
         self._file.close()
         self._half.rename(self._path)
-        _sync_folder(self._path.parent)
+        sync_folder(self._path.parent)
 
     def __enter__(self) -> "_DurableStream":
         return self
@@ -70,21 +72,9 @@ class _DurableStream:
         self._half.unlink(missing_ok=True)
 
 
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def _make_folder(folder: Path) -> None:
     if folder.is_dir():
         return
     _make_folder(folder.parent)
     folder.mkdir(exist_ok=True, mode=0o700)
-    _sync_folder(folder.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(folder.parent)

@@ -191,8 +191,7 @@ class DuckdbQuery(Query):
         if every or not contract.key:
             return history(contract, self._rows(snapshot, tail))
         if base is None or contract.foreign:
-            has_row_ids = snapshot.table.format != "csv" or not snapshot.files
-            return current(contract, self._rows(snapshot, tail), has_row_ids, columns, deleted)
+            return current(contract, self._rows(snapshot, tail), _has_row_ids(snapshot), columns, deleted)
         kept = [self._sources.base(snapshot, gone) for gone in (False, True)]
         since = replace(snapshot, files=base.changes)
         changes = self._rows(since, tail) if since.files or tail is not None else ""
@@ -206,8 +205,8 @@ class DuckdbQuery(Query):
         rows = self._sources.rows(snapshot)
         if tail is None:
             return rows
-        has_row_ids = snapshot.table.format != "csv" or not snapshot.files
-        past = rows_of(snapshot.table.contract.row_schema, tail, internal(_tail_of(snapshot.table.name)), has_row_ids)
+        contract, relation = snapshot.table.contract, internal(_tail_of(snapshot.table.name))
+        past = rows_of(contract.row_schema, tail, relation, _has_row_ids(snapshot))
         return f"{rows} UNION ALL {past}"
 
     def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
@@ -238,6 +237,11 @@ class DuckdbQuery(Query):
             raise
         self._idle.append(session)
         return _tidy(result, plan.names)
+
+
+def _has_row_ids(snapshot: Snapshot) -> bool:
+    """Whether the SQL of its rows has `ROW`."""
+    return snapshot.table.format != "csv" or not snapshot.files
 
 
 def _tail_of(table: str) -> str:
