@@ -6,6 +6,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -42,15 +43,8 @@ class WriterSuite(WriterLeases, WriterBudget, WriterQuarantine):
     @pytest.fixture
     def lake(self, tmp_path: Path) -> Iterator[Callable[..., WriterLake]]:
         """Opens the lake in this test's folder, as often as it is asked to."""
-        opened: list[WriterLake] = []
-
-        def open_lake(delivery: Delivery | None = None, **options: Any) -> WriterLake:
-            opened.append(WriterLake(tmp_path, self.url(), delivery, **options))
-            return opened[-1]
-
-        yield open_lake
-        for each in opened:
-            each.close()
+        with ExitStack() as opened:
+            yield lambda delivery=None, **more: opened.enter_context(closing(WriterLake(tmp_path, self.url(), delivery, **more)))
 
     @pytest.mark.parametrize("delivery", FORMATS, ids=NAMES)
     def test_a_record_becomes_a_row_of_the_same_values(self, lake: Callable[..., WriterLake], delivery: Delivery) -> None:

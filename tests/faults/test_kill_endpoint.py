@@ -5,13 +5,12 @@ import json
 import os
 import random
 import socket
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from killing import kill_again_and_again
 
 from caudal.loader import load_pipeline
 from caudal.verify import verify
@@ -30,6 +29,12 @@ def free_port():
 def is_up(port):
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def answered_since(port, acknowledged):
+    """Gives the question whether it is up and has acknowledged something from now on."""
+    before = len(acknowledged)
+    return lambda: is_up(port) and len(acknowledged) > before
 
 
 def put(port, number, acknowledged):
@@ -64,17 +69,7 @@ def test_what_the_endpoint_acknowledged_survives_its_death(tmp_path, monkeypatch
     client = threading.Thread(target=shop, args=(port, stop, acknowledged))
     client.start()
     try:
-        for _ in range(ROUNDS):
-            before = len(acknowledged)
-            process = subprocess.Popen([sys.executable, "-m", "caudal.parts", "endpoint", str(PIPELINE)], stdin=subprocess.PIPE)
-            until = time.monotonic() + 60
-            while not is_up(port) or len(acknowledged) == before:
-                assert process.poll() is None and time.monotonic() < until, f"no answer; CAUDAL_FAULT_SEED={SEED}"
-                time.sleep(0.01)
-            time.sleep(chance.uniform(0, 0.4))
-            process.kill()
-            process.wait()
-            process.stdin.close()
+        kill_again_and_again("endpoint", PIPELINE, ROUNDS, lambda: answered_since(port, acknowledged), 0.4, chance, SEED)
     finally:
         stop.set()
         client.join()

@@ -2,13 +2,12 @@
 
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from killing import kill_again_and_again
 
 from caudal.lake.iceberg import open_publisher
 from caudal.loader import load_pipeline
@@ -33,8 +32,13 @@ def deliver(stages, stop):
     writer.close()
 
 
-def newest_metadata(folder):
-    return {path.name for path in (folder / "iceberg").rglob("*.metadata.json")}
+def published_since(folder):
+    """Gives the question whether something was published from now on."""
+    def metadata():
+        return {path.name for path in (folder / "iceberg").rglob("*.metadata.json")}
+
+    before = metadata()
+    return lambda: not metadata() <= before
 
 
 @pytest.mark.slow
@@ -48,17 +52,7 @@ def test_a_publisher_that_is_killed_again_and_again_loses_and_repeats_nothing(tm
         client = threading.Thread(target=deliver, args=(stages, stop))
         client.start()
         try:
-            for _ in range(ROUNDS):
-                before = newest_metadata(tmp_path)
-                process = subprocess.Popen([sys.executable, "-m", "caudal.parts", "publisher", str(PIPELINE)], stdin=subprocess.PIPE)
-                until = time.monotonic() + 60
-                while newest_metadata(tmp_path) <= before:
-                    assert process.poll() is None and time.monotonic() < until, f"nothing published; CAUDAL_FAULT_SEED={SEED}"
-                    time.sleep(0.005)
-                time.sleep(chance.uniform(0, 0.3))
-                process.kill()
-                process.wait()
-                process.stdin.close()
+            kill_again_and_again("publisher", PIPELINE, ROUNDS, lambda: published_since(tmp_path), 0.3, chance, SEED)
         finally:
             stop.set()
             client.join()

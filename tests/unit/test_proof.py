@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from contextlib import ExitStack, closing
 
 import apsw
 import pyarrow as pa
@@ -51,15 +52,8 @@ class Lake(WriterLake):
 
 @pytest.fixture
 def lake(tmp_path):
-    opened = []
-
-    def open_lake(delivery=None, **options):
-        opened.append(Lake(tmp_path, "inprocess:", delivery, **options))
-        return opened[-1]
-
-    yield open_lake
-    for each in opened:
-        each.close()
+    with ExitStack() as opened:
+        yield lambda delivery=None, **more: opened.enter_context(closing(Lake(tmp_path, "inprocess:", delivery, **more)))
 
 
 @pytest.fixture
