@@ -127,6 +127,19 @@ class MaintainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Age from which an object that no version names is removed: a killed writer left it."""
 
 
+class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """`[gateway]`: the AWS endpoint of `caudal up --aws`."""
+
+    url: str = "http://127.0.0.1:4566"
+    """Where AWS's APIs listen."""
+    region: str = "us-east-1"
+    """The region that resources are in; requests for any other are answered just the same."""
+    credentials: str = ""
+    """An AWS credentials file: with it, only requests that one of its profiles signed are answered."""
+    limits: bool = False
+    """Whether AWS's quotas and throttling are in force, as `caudal up --aws-limits` has it."""
+
+
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A pipeline's whole configuration: a section a stage."""
 
@@ -143,6 +156,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trainer: TrainerConfig = TrainerConfig()
     endpoint: EndpointConfig = EndpointConfig()
     maintain: MaintainConfig = MaintainConfig()
+    gateway: GatewayConfig = GatewayConfig()
 
     def url(self, stage: str) -> str:
         """The URL of a stage, with `{folder}` filled in."""

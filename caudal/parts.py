@@ -195,7 +195,7 @@ def _fault(error: Exception) -> CaudalError:
     return CaudalError(f"{type(error).__name__} at {place}", hint="this is a fault of caudal: please report it")
 
 
-def main(part: str, path: str) -> None:
+def main(part: str, path: str, run: Callable[[Stages, threading.Event], None] | None = None) -> None:
     """Run one part until SIGTERM, SIGINT, or the end of standard input: the supervisor is gone."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -209,7 +209,7 @@ def main(part: str, path: str) -> None:
         try:
             _ = stages.catalog  # opened here, once, for both threads
             watcher.start()
-            PARTS[part](stages, stop)
+            (run or PARTS[part])(stages, stop)
         except CaudalError as error:
             write_error(config, part, error)
             raise SystemExit(f"caudal {part}: {error}" + (f"\n  {error.hint}" if error.hint else "")) from None
@@ -240,4 +240,4 @@ def _watch(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2])

@@ -17,6 +17,12 @@ PARTS = ("writer", "endpoint", "trainer", "maintainer")
 PUBLISHER = "publisher"
 """The part that a pipeline with Iceberg tables has besides."""
 
+GATEWAY = "gateway"
+"""The part that `caudal up --aws` runs besides."""
+
+MODULES = {GATEWAY: "caudal.gateway"}
+"""Part to the module that runs it, where that is not `caudal.parts`."""
+
 RESTART_SECONDS = (0.2, 10.0)
 """Least and longest wait before a part that died is started again."""
 
@@ -88,7 +94,7 @@ class Supervisor:
     def _spawn(self, name: str) -> "subprocess.Popen[bytes]":
         # Its standard input ends when this process does, however it does: no orphans.
         return subprocess.Popen(
-            [sys.executable, "-m", "caudal.parts", name, str(self.pipeline.resolve())],
+            [sys.executable, "-m", MODULES.get(name, "caudal.parts"), name, str(self.pipeline.resolve())],
             stdin=subprocess.PIPE, start_new_session=True,
         )
 

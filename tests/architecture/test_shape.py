@@ -16,7 +16,7 @@ each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
 
 VENDORS = {
     "boto3": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker"},
-    "botocore": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker"},
+    "botocore": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker", "shapes", "operations", "signatures"},
     "confluent_kafka": {"kafka"}, "kafka": {"kafka"}, "aiokafka": {"kafka"}, "psycopg": {"postgresql"}, "pyspark": {"spark"},
     "deltalake": set(), "pandas": set(), "requests": set(), "sqlite3": set(),
 }
@@ -38,6 +38,7 @@ PLACES = {
         "caudal/ingest/store/sqlite.py",
         "caudal/ingest/stream/",
         "caudal/lake/catalog/sqlite",
+        "caudal/gateway/documents.py",
         "caudal/learn/registry.py",
     ],
     "pytest": ["caudal/testing/"],
