@@ -107,6 +107,20 @@ class StreamSuite:
                 stream.create("other", shards)
         assert "other" not in stream.names()
 
+    def test_an_append_says_where_its_records_are(self, stream: Stream) -> None:
+        stream.append("views", [(b"a", b"1")])
+        assert stream.append_all({"views": [(b"a", b"2"), (b"a", b"3")], "clicks": []}) == {"views": {0: 1}, "clicks": {}}
+
+    def test_a_dropped_stream_is_gone_and_its_name_is_free(self, stream: Stream) -> None:
+        stream.append("views", [(b"a", b"1")])
+        stream.drop("views")
+        stream.drop("views")
+        assert stream.names() == ["clicks"]
+        with pytest.raises(NotFound):
+            stream.append("views", [(b"a", b"1")])
+        stream.create("views", 2)
+        assert stream.ends("views") == {0: (0, 0), 1: (0, 0)}
+
     def test_an_unknown_stream_or_shard_is_not_found(self, stream: Stream) -> None:
         calls: list[Callable[[], Any]] = [
             lambda: stream.append("no", [(b"a", b"1")]), lambda: stream.append("no", []), lambda: stream.read("no", 0, 0),
@@ -355,7 +369,7 @@ class StreamSuite:
                 records=st.lists(st.tuples(st.sampled_from([b"", b"k", b"kk", b"l"]), st.binary(max_size=9)), max_size=5),
             )
             def append(self, name: str, records: list[tuple[bytes, bytes]]) -> None:
-                self.both(lambda stream: stream.append(name, records))
+                self.both(lambda stream: stream.append_all({name: records, "a": records[:1]}))
 
             @rule(name=st.sampled_from("abc"), shard=st.integers(-1, 3), offset=st.integers(0, 20), limit=st.integers(0, 20))
             def read(self, name: str, shard: int, offset: int, limit: int) -> None:

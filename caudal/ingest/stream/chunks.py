@@ -28,6 +28,9 @@ COMPRESS_FROM = 16_384
 CHUNK_BYTES = 4 << 20
 """Bytes from which records go to a further chunk, for a reader decompresses whole ones."""
 
+_DROPPED = "\x01"
+"""What the row of a dropped stream begins with in place of its name."""
+
 _zstd = pa.Codec("zstd", compression_level=1)
 
 
@@ -55,18 +58,40 @@ def place(db: apsw.Connection, name: str) -> Place:
     return Place(*row)
 
 
-def append(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> None:
-    """Add records as one chunk, or as a few if they are large; to be called inside a transaction."""
-    first, room = 0, CHUNK_BYTES
+def names(db: apsw.Connection) -> list[str]:
+    """The streams that exist."""
+    return [name for (name,) in db.execute("SELECT name FROM stream WHERE name NOT GLOB ? ORDER BY name", (f"{_DROPPED}*",))]
+
+
+def drop(db: apsw.Connection, name: str) -> None:
+    """Remove a stream, if it exists; to be called inside a transaction.
+
+    Its range of ids stays taken, so that who still has its place never writes into another stream.
+    """
+    row = db.execute("SELECT shards, base FROM stream WHERE name = ?", (name,)).fetchone()
+    if row is not None:
+        where = Place(*row)
+        db.execute("DELETE FROM chunk WHERE id >= ? AND id < ?", (where.base * SPAN, (where.base + where.shards) * SPAN))
+        db.execute("UPDATE stream SET name = ? WHERE name = ?", (f"{_DROPPED}{where.base}", name))
+
+
+def append(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> int:
+    """Add records as one chunk, or as a few if they are large; to be called inside a transaction.
+
+    Returns the position of the first.
+    """
+    start, room = 0, CHUNK_BYTES
+    firsts = []
     for n, record in enumerate(records):
-        if room < len(record) and n > first:
-            _append_chunk(db, where, shard, records[first:n], time)
-            first, room = n, CHUNK_BYTES
+        if room < len(record) and n > start:
+            firsts.append(_append_chunk(db, where, shard, records[start:n], time))
+            start, room = n, CHUNK_BYTES
         room -= len(record)
-    _append_chunk(db, where, shard, records[first:], time)
+    firsts.append(_append_chunk(db, where, shard, records[start:], time))
+    return firsts[0]
 
 
-def _append_chunk(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> None:
+def _append_chunk(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> int:
     low = (where.base + shard) * SPAN
     last = db.execute(
         "SELECT id, records FROM chunk WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1", (low, low + SPAN)
@@ -78,6 +103,7 @@ def _append_chunk(db: apsw.Connection, where: Place, shard: int, records: Sequen
         data = _zstd.compress(data, asbytes=True)
     lengths = np.fromiter(map(len, records), np.uint32, len(records)).tobytes()
     db.execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)", (first, len(records), time, size, lengths, data))
+    return int(first - low)
 
 
 def shard_ends(db: apsw.Connection, where: Place) -> dict[int, Ends]:

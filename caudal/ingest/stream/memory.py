@@ -39,23 +39,23 @@ class MemoryStream(Stream):
         check_shards(name, shards)
         return len(self._streams.setdefault(name, [_Shard() for _ in range(shards)]))
 
-    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        self.append_all({name: records})
-
-    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> None:
-        """Add records to several streams at one moment."""
+    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
         found = {name: self._find(name) for name in records}
+        firsts: dict[str, Positions] = {name: {} for name in records}
         with self._news:
             now = time.time_ns() // 1000
             for name, shards in found.items():
                 for key, record in records[name]:
-                    shard = shards[shard_of(key, len(shards))]
+                    number = shard_of(key, len(shards))
+                    shard = shards[number]
+                    firsts[name].setdefault(number, len(shard.records))
                     shard.records.append(record)
                     shard.times.append(now)
                 for shard in shards:
                     if shard.records and (not shard.chunks or shard.chunks[-1] < len(shard.records)):
                         shard.chunks.append(len(shard.records))
             self._news.notify_all()
+        return firsts
 
     def moment(self, names: Iterable[str]) -> dict[str, Positions]:
         found = {name: self._find(name) for name in names}
@@ -88,6 +88,9 @@ class MemoryStream(Stream):
 
     def names(self) -> list[str]:
         return sorted(self._streams)
+
+    def drop(self, name: str) -> None:
+        self._streams.pop(name, None)
 
     def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
         """Drop the oldest records: see `SupportsRetention`."""

@@ -53,10 +53,11 @@ class Stream(ABC):
         """Create a stream unless it exists; returns its number of shards (1 to 1024), which never changes."""
 
     @abstractmethod
-    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Add (key, bytes) records durably, all or none, in their order.
+    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        """Add (key, bytes) records to one or more streams durably, all or none, in their order.
 
-        Raises NotFound if there is no such stream.
+        Returns, for each stream, the position of the first record that each of its shards got. Raises NotFound if there
+        is no such stream.
         """
 
     @abstractmethod
@@ -90,8 +91,16 @@ class Stream(ABC):
         """The streams that exist, sorted."""
 
     @abstractmethod
+    def drop(self, name: str) -> None:
+        """Remove a stream with all its records, if it exists. Who still holds it open may no longer append to it."""
+
+    @abstractmethod
     def close(self) -> None:
         """Release what was opened."""
+
+    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Add records to one stream: see `append_all`."""
+        self.append_all({name: records})
 
     def start(self, name: str) -> Positions:
         """Positions of the oldest records."""

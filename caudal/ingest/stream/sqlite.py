@@ -34,20 +34,22 @@ class SqliteStream(Stream):
         check_shards(name, shards)
         return self._db.transact(lambda db: chunks.create(db, name, shards)).shards
 
-    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        where = self._place(name)
-        by_shard: dict[int, list[bytes]] = defaultdict(list)
-        for key, record in records:
-            by_shard[shard_of(key, where.shards)].append(record)
-        if not records:
-            return
+    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        places = {name: self._place(name) for name in records}
+        runs: dict[tuple[str, int], list[bytes]] = defaultdict(list)
+        for name, added in records.items():
+            for key, record in added:
+                runs[name, shard_of(key, places[name].shards)].append(record)
+        firsts: dict[str, Positions] = {name: {} for name in records}
         now = time.time_ns() // 1000
 
         def work(db: apsw.Connection) -> None:
-            for shard, run in by_shard.items():
-                chunks.append(db, where, shard, run, now)
+            for (name, shard), run in runs.items():
+                firsts[name][shard] = chunks.append(db, places[name], shard, run, now)
 
-        self._db.transact(work)
+        if runs:
+            self._db.transact(work)
+        return firsts
 
     def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
         where = self._place(name)
@@ -81,7 +83,11 @@ class SqliteStream(Stream):
 
     def names(self) -> list[str]:
         with translated(self._db.path):
-            return [name for (name,) in self._db.reader.execute("SELECT name FROM stream ORDER BY name")]
+            return chunks.names(self._db.reader)
+
+    def drop(self, name: str) -> None:
+        self._db.transact(lambda db: chunks.drop(db, name))
+        self._places.pop(name, None)
 
     def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
         """Drop the oldest records: see `SupportsRetention`."""
