@@ -82,7 +82,7 @@ class App:
                 return None
             self._signatures.verify(request)
             service = self._cloud.services[call.model.service]
-            if not service.serves(call.operation):
+            if not service.serves(call.operation.name):
                 told = f"caudal does not serve {call.model.service}:{call.operation.name}; docs/aws.md lists what it serves"
                 raise AwsError("UnknownOperationException", told)
             return answer(call, getattr(service, call.operation.method)(**call.arguments()))

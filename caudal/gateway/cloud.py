@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from caudal.gateway.documents import Documents
-from caudal.gateway.operations import Model, Operation
+from caudal.gateway.faults import AwsError
+from caudal.gateway.operations import Model, method_of
 from caudal.gateway.shapes import Codec, Read, Write
 from caudal.pipeline import Stages
 
@@ -15,9 +16,17 @@ ACCOUNT = "000000000000"
 """The account whose the resources are."""
 
 SERVICES: dict[str, str] = {
+    "kinesis": "caudal.gateway.kinesis.service:Kinesis",
     "sts": "caudal.gateway.sts:Sts",
 }
 """AWS service, by botocore's name, to what serves it."""
+
+
+def refuse(options: Mapping[str, Any], code: str = "InvalidArgumentException") -> None:
+    """Raises AwsError for options of an operation that is served without them."""
+    given = [name for name, value in options.items() if value not in (None, False)]
+    if given:
+        raise AwsError(code, f"caudal does not serve the option {given[0]} of this operation")
 
 
 class Service:
@@ -40,9 +49,10 @@ class Service:
         """Its operations."""
         return Model(self.name, Codec(self.shapes))
 
-    def serves(self, operation: Operation) -> bool:
-        """Whether an operation is served."""
-        return callable(getattr(type(self), operation.method, None))
+    @classmethod
+    def serves(cls, operation: str) -> bool:
+        """Whether the operation of that name is served."""
+        return callable(getattr(cls, method_of(operation), None))
 
     def start(self) -> None:
         """Begin what it does by itself, as threads of its own; called once all services are there."""
@@ -83,8 +93,11 @@ class Cloud:
         for service in self.services.values():
             service.start()
 
-    def close(self) -> None:
-        """End everything, in the reverse order."""
+    def stop(self) -> None:
+        """End what services do by themselves, in the reverse order."""
         for service in reversed(self.services.values()):
             service.close()
+
+    def close(self) -> None:
+        """Release what they share, once nobody asks any more."""
         self.documents.close()

@@ -29,7 +29,7 @@ class Operation:
     @cached_property
     def method(self) -> str:
         """The method of a service that serves it: `put_item`."""
-        return str(xform_name(self.name))
+        return method_of(self.name)
 
     @cached_property
     def read(self) -> Read:
@@ -59,6 +59,11 @@ class Operation:
             if code in (shape.name, shape.error_code):
                 return int(shape.metadata.get("error", {}).get("httpStatusCode", otherwise))
         return otherwise
+
+
+def method_of(operation: str) -> str:
+    """The method that serves an operation: `put_item` for PutItem."""
+    return str(xform_name(operation))
 
 
 class Model:

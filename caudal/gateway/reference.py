@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from caudal.gateway.cloud import SERVICES, Service
+from caudal.gateway.operations import load_model
 
 HEAD = """# AWS's own APIs
 
@@ -28,10 +29,9 @@ def _kinds() -> list[type[Service]]:
 
 
 def _section(kind: type[Service]) -> str:
-    service = kind(None)  # type: ignore[arg-type]  # only its operations are asked for
-    operations = [operation for name in service.model.names if (operation := service.model.operation(name)) is not None]
-    served = [operation.name for operation in operations if service.serves(operation)]
-    refused = [operation.name for operation in operations if not service.serves(operation)]
+    names = sorted(load_model(kind.name).operation_names)
+    served = [name for name in names if kind.serves(name)]
+    refused = [name for name in names if not kind.serves(name)]
     first = (kind.__doc__ or "").strip().splitlines()[0]
     return f"\n## {kind.name}\n\n{first}\n\nServed: {_list(served)}.\n\nRefused: {_list(refused)}.\n"
 

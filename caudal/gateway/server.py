@@ -56,6 +56,7 @@ class Gateway:
     def close(self) -> None:
         """Stop answering, and everything that the services do by themselves."""
         self._server.should_exit = True
+        self._cloud.stop()
         if self._thread.ident is not None:
             self._thread.join()
         self._socket.close()
