@@ -26,7 +26,7 @@ PLACES = {
     "duckdb": ["caudal/lake/query/", "caudal/lake/iceberg/", "caudal/ingest/transform/chain.py"],
     "pyiceberg": ["caudal/lake/iceberg/"],
     "sqlalchemy": ["caudal/lake/iceberg/"],
-    "sqlglot": ["caudal/lake/query/", "caudal/learn/recommender.py"],
+    "sqlglot": ["caudal/lake/query/", "caudal/learn/recommender.py", "caudal/gateway/glue/expressions.py", "caudal/gateway/athena/"],
     "implicit": ["caudal/learn/models/"],
     "litestar": ["caudal/serve/", "caudal/console/", "caudal/gateway/"],
     "uvicorn": ["caudal/serve/", "caudal/console/", "caudal/gateway/"],
