@@ -123,8 +123,8 @@ class Stages:
         """The endpoint; it answers once it is started."""
         tables, recommenders = self.pipeline.tables, self.pipeline.recommenders
         return open_endpoint(self.config.url("endpoint"), Shop(
-            contracts(tables), open_transforms(tables, self.config.url("transform")), recommenders, self.store, self.stream,
-            self.catalog, self.query, self.models, self.config.endpoint.stale_seconds))
+            contracts(tables), open_transforms(tables, self.config.url("transform"), self.config), recommenders, self.store,
+            self.stream, self.catalog, self.query, self.models, self.config.endpoint.stale_seconds))
 
     def table(self, name: str) -> Table:
         """A declared table. Raises NotFound."""
