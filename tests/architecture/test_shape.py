@@ -15,8 +15,8 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
 each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
 
 VENDORS = {
-    "boto3": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker"},
-    "botocore": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker", "shapes", "operations", "signatures"},
+    "boto3": {"objects", "dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker"},
+    "botocore": {"dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker", "shapes", "operations", "signatures", "objects"},
     "confluent_kafka": {"kafka"}, "kafka": {"kafka"}, "aiokafka": {"kafka"}, "psycopg": {"postgresql"}, "pyspark": {"spark"},
     "deltalake": set(), "pandas": set(), "requests": set(), "sqlite3": set(),
 }
