@@ -103,7 +103,7 @@ def joiner(settings: Settings) -> Shape:
 
 def _hadoop_block(data: bytes) -> bytes:
     """Length as it was, length compressed, both big-endian, and the compressed bytes."""
-    packed = pa.compress(data, codec="snappy", asbytes=True)
+    packed: bytes = pa.compress(data, codec="snappy", asbytes=True)
     return struct.pack(">II", len(data), len(packed)) + packed
 
 
