@@ -22,7 +22,7 @@ VENDORS = {
 }
 """Package to the files that may import it, by their name without .py."""
 
-PICKLES = {("caudal/ingest/transform/process.py", "cloudpickle")}
+PICKLES = {("caudal/ingest/transform/remote.py", "cloudpickle")}
 """Where a function goes to a process of ours, and nothing from outside is read."""
 
 PLACES = {

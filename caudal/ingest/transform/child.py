@@ -21,10 +21,10 @@ from typing import Any
 
 Tell = Callable[[int, int], None]
 Answer = Callable[[memoryview, Tell], Sequence[Any]]
-"""From a request's bytes to the bytes of the answer, in pieces; may tell which part of the request it is at."""
+"""From a request's bytes to the bytes of the answer, in pieces; may tell which part of the request it is at.
 
-DONE, FAILED = b"\0", b"\1"
-"""First byte of an answer."""
+One that raises ends the process: what is to be told of an error is part of the answer.
+"""
 
 _LENGTH = struct.Struct(">Q")
 RUNNING = struct.Struct("=qq")
@@ -74,7 +74,7 @@ class _ByFile(MetaPathFinder):
 
 
 def serve(link: Link, running: mmap.mmap) -> None:
-    """Load the program, say so, and answer until the other side is gone."""
+    """Load the program, say what is wrong with it if anything is, and answer until the other side is gone."""
     first, argument = link.receive(), link.receive()
     if first is None or argument is None:
         return
@@ -85,15 +85,15 @@ def serve(link: Link, running: mmap.mmap) -> None:
         module, _, name = told["program"].partition(":")
         answer: Answer = getattr(importlib.import_module(module), name)(bytes(argument))
     except (Exception, SystemExit) as error:  # whatever the user's modules raise
-        link.send(FAILED, f"{type(error).__name__}: {error}".encode("utf-8", "replace"))
+        link.send(f"{type(error).__name__}: {error}".encode("utf-8", "replace"))
         return
-    link.send(DONE)
+    link.send(b"")
 
     def tell(start: int, stop: int) -> None:
         RUNNING.pack_into(running, 0, start, stop)
 
     while (request := link.receive()) is not None:
-        link.send(DONE, *answer(request, tell))
+        link.send(*answer(request, tell))
 
 
 def _bind(parent: int) -> None:

@@ -6,19 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-import cloudpickle
-import msgspec
 import pyarrow as pa
 
 from caudal.config import Config
 from caudal.contract import Contract, UserFunction
-from caudal.errors import ContractError
-from caudal.ingest.transform.child import Answer, Tell
 from caudal.ingest.transform.functions import Call, Made
 from caudal.ingest.transform.inprocess import InprocessTransform
 from caudal.ingest.transform.printed import Printed
+from caudal.ingest.transform.remote import TARGET, ask, packed
 from caudal.ingest.transform.values import Misfit
 from caudal.ingest.transform.worker import Program, Worker, WorkerDied
 
@@ -30,9 +27,6 @@ PIECES = 16
 
 PATIENCE = 20
 """How many times its seconds a function may be waited for in vain, of one run of records."""
-
-_FAILURES = b"caudal.failures"
-_WARNINGS = b"caudal.warnings"
 
 
 class ProcessTransform(InprocessTransform):
@@ -60,7 +54,7 @@ class ProcessTransform(InprocessTransform):
                 self._worker = self._for(call)
         step = len(rows) if call.function.each == "batch" else CALL_ROWS
         patience = PATIENCE * self._config.transform.seconds
-        parts = sorted(_insist(partial(_ask, self._worker), rows, step, patience), key=lambda part: part.start)
+        parts = sorted(_insist(partial(ask, self._worker), rows, step, patience), key=lambda part: part.start)
         failures: dict[int, Misfit] = {}
         warnings: Counter[str] = Counter()
         for part in parts:
@@ -71,8 +65,7 @@ class ProcessTransform(InprocessTransform):
 
     def _for(self, call: Call) -> Worker:
         limits = self._config.transform
-        name = call.function.name
-        program = Program(name, f"{__name__}:serve", _packed(call), seconds=limits.seconds, memory_mb=limits.memory_mb)
+        program = Program(call.function.name, TARGET, packed(call), seconds=limits.seconds, memory_mb=limits.memory_mb)
         return Worker(program, Printed(Path(self._config.folder) / "printed" / f"{call.into.name}.log").write)
 
 
@@ -126,44 +119,3 @@ def _cut(start: int, stop: int, step: int) -> list[tuple[int, int]]:
 def _failed(rows: pa.Table, died: WorkerDied, detail: str) -> Made:
     why = Misfit(f"transform_{died.why}", detail)
     return Made(rows.slice(0, 0), dict.fromkeys(rows["_position"].to_pylist(), why), Counter())
-
-
-def _ask(worker: Worker, rows: pa.Table) -> Made:
-    with pa.ipc.open_stream(pa.py_buffer(worker.call(_written(rows)))) as answer:
-        made = answer.read_all()
-    told = made.schema.metadata
-    failures = {position: Misfit(reason, detail) for position, reason, detail in msgspec.json.decode(told[_FAILURES])}
-    return Made(made.replace_schema_metadata(None), failures, Counter(msgspec.json.decode(told[_WARNINGS])))
-
-
-def serve(argument: bytes) -> Answer:
-    """The worker's side: from rows to rows, with the function in `argument`."""
-    call: Call = cloudpickle.loads(argument)
-
-    def answer(request: memoryview, tell: Tell) -> list[Any]:
-        with pa.ipc.open_stream(pa.py_buffer(request)) as given:
-            made = call.run(given.read_all(), tell)
-        failures = [(position, why.reason, why.detail) for position, why in made.failures.items()]
-        told = {_FAILURES: msgspec.json.encode(failures), _WARNINGS: msgspec.json.encode(made.warnings)}
-        return [_written(made.rows.replace_schema_metadata(told))]
-
-    return answer
-
-
-def _written(rows: pa.Table) -> pa.Buffer:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as out:
-        out.write_table(rows)
-    return sink.getvalue()
-
-
-def _packed(call: Call) -> bytes:
-    """The function for the worker, which alone reads it: by name if its module can be imported there, else its code."""
-    try:
-        packed: bytes = cloudpickle.dumps(call)
-    except Exception as error:  # whatever the objects that it holds on to raise
-        raise ContractError(
-            f"transform {call.function.name} cannot run in a process of its own: {type(error).__name__}: {error}",
-            hint="open connections and locks inside the function, or set [transform] url = 'inprocess:'",
-        ) from None
-    return packed

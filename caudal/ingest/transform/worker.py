@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 from caudal.errors import BackendError, Unavailable
 from caudal.ingest.transform import child
-from caudal.ingest.transform.child import FAILED, RUNNING, Link
+from caudal.ingest.transform.child import RUNNING, Link
 
 TICK_SECONDS = 0.05
 """How often time and memory are looked at."""
@@ -99,9 +99,7 @@ class Worker:
                 raise WorkerDied(*life.ending(), running=life.running(), fresh=fresh)
             if life.has_grown():
                 _end_all(self._lives)
-        if answer[:1] == FAILED:
-            raise BackendError(f"{self.program.name}: {bytes(answer[1:]).decode()}", hint="this is a fault of the program")
-        return answer[1:]
+        return answer
 
     def end(self) -> None:
         """End the process; the next call starts another."""
@@ -163,9 +161,7 @@ class _Life:
             answer = self.exchange((self._program.argument,))
         finally:
             self.since = None
-        if answer is None:
-            return self.ending()[1]
-        return bytes(answer[1:]).decode() if answer[:1] == FAILED else ""
+        return self.ending()[1] if answer is None else bytes(answer).decode()
 
     def begin(self, seconds: float) -> None:
         """Count the time from now."""
