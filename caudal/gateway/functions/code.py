@@ -32,7 +32,7 @@ def unpack(data: bytes, folder: Path) -> Path:
             _check(archive, half)
             archive.extractall(half)
         half.rename(target)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError):
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, RuntimeError):
         told = "Could not unzip uploaded file. Please check your file, then try to upload again."
         raise AwsError("InvalidParameterValueException", told) from None
     except OSError:
