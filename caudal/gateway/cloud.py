@@ -22,6 +22,8 @@ SERVICES: dict[str, str] = {
     "glue": "caudal.gateway.glue.service:Glue",
     "kinesis": "caudal.gateway.kinesis.service:Kinesis",
     "lambda": "caudal.gateway.functions.service:Lambda",
+    "sagemaker": "caudal.gateway.sagemaker.service:SageMaker",
+    "sagemaker-runtime": "caudal.gateway.sagemaker.runtime:SageMakerRuntime",
     "sts": "caudal.gateway.sts:Sts",
 }
 """AWS service, by botocore's name, to what serves it."""
@@ -92,6 +94,11 @@ class Cloud:
         region = "" if service in ("s3", "iam") else self.region
         account = "" if service == "s3" else ACCOUNT
         return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+    @property
+    def pipeline_file(self) -> Path | None:
+        """The file of the pipeline; None if it has none."""
+        return self.stages.pipeline.file
 
     def credentials(self) -> dict[str, str]:
         """The environment with which a program of the user's may call this endpoint."""
