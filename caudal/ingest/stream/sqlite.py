@@ -13,7 +13,7 @@ from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
 from caudal.records import Positions, Records
 from caudal.registry import path_of
-from caudal.sqlite import open_database, translated
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 
 class SqliteStream(Stream):
@@ -63,9 +63,9 @@ class SqliteStream(Stream):
     def moment(self, names: Iterable[str]) -> dict[str, Positions]:
         places = {name: self._place(name) for name in names}
         found: dict[str, Positions] = {}
-        with translated(self._db.path), self._db.reader as db:  # one read transaction
+        with translated(self._db.path), ReadTransaction(self._db.reader):
             for name, where in places.items():
-                found[name] = chunks.nexts(db, where)
+                found[name] = chunks.nexts(self._db.reader, where)
         return found
 
     def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:

@@ -18,7 +18,7 @@ from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, file
 from caudal.lake.catalog.upkeep import Base, Expired, Totals, Versions, no_version
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
-from caudal.sqlite import open_database, translated
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 T = TypeVar("T")
 
@@ -111,7 +111,7 @@ class SqliteCatalog(Catalog):
 
     def snapshot(self, table: str, version: int | None = None) -> Snapshot:
         id, db = self._id(table), self._db.reader
-        with translated(self._db.path), _read_transaction(db):
+        with translated(self._db.path), ReadTransaction(db):
             definition, latest = db.execute("SELECT definition, version FROM lake_table WHERE id = ?", (id,)).get
             version = latest if version is None else version
             if not upkeep.oldest(db, id) <= version <= latest:
@@ -132,7 +132,7 @@ class SqliteCatalog(Catalog):
 
     def commits(self, table: str, since: int = 0) -> list[CommitInfo]:
         id, db, found = self._id(table), self._db.reader, []
-        with translated(self._db.path), _read_transaction(db):
+        with translated(self._db.path), ReadTransaction(db):
             first = id * SPAN + max(upkeep.oldest(db, id), 1)
             for row in db.execute("SELECT * FROM snapshot WHERE id >= ? AND id < ? ORDER BY id DESC", (first, (id + 1) * SPAN)):
                 if row[1] < since:
@@ -236,7 +236,7 @@ class SqliteCatalog(Catalog):
 
     def _read(self, table: str, work: Callable[[apsw.Connection, int], T]) -> T:
         id, db = self._id(table), self._db.reader
-        with translated(self._db.path), _read_transaction(db):
+        with translated(self._db.path), ReadTransaction(db):
             return work(db, id)
 
     def _id(self, table: str) -> int:
@@ -249,19 +249,6 @@ class SqliteCatalog(Catalog):
                 raise NotFound(f"no table {table} in {self._database}", hint=f"there is {', '.join(self.tables()) or 'none yet'}")
             self._ids[table] = id
         return self._ids[table]
-
-
-class _read_transaction:
-    """Several reads of one state."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN")
-
-    def __exit__(self, *_: object) -> None:
-        self._db.execute("COMMIT")
 
 
 def _encoded(table: LakeTable) -> str:
