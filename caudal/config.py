@@ -34,6 +34,10 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shards of a new stream; an existing one keeps its number."""
     retention_hours: float = 168.0
     """Records older than this are dropped once every delivery has them."""
+    waiting_mb: float = 16384.0
+    """Undelivered records of a table at which its writes are refused, and slowed down from three quarters on; 0 for any."""
+    free_mb: float = 256.0
+    """Free space on the disk of the stream below which nothing is written to it."""
 
 
 class TransformConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -230,7 +234,9 @@ def _typed(variable: str, text: str, default: Any) -> Any:
 def _check_values(config: Config) -> None:
     for name, value, low, high in (
         ("stream.shards", config.stream.shards, 1, 1024), ("writer.lease_seconds", config.writer.lease_seconds, 1, inf),
-        ("stream.retention_hours", config.stream.retention_hours, 0, inf), ("query.memory_mb", config.query.memory_mb, 64, inf),
+        ("stream.retention_hours", config.stream.retention_hours, 0, inf),
+        ("stream.waiting_mb", config.stream.waiting_mb, 0, inf), ("stream.free_mb", config.stream.free_mb, 0, inf),
+        ("query.memory_mb", config.query.memory_mb, 64, inf),
         ("query.seconds", config.query.seconds, 0.001, threading.TIMEOUT_MAX),
         ("query.threads", config.query.threads, 0, 1024), ("trainer.every_seconds", config.trainer.every_seconds, 0, inf),
         ("trainer.seed", config.trainer.seed, 0, 2**32 - 1),

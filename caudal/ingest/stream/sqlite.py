@@ -1,5 +1,6 @@
 """The embedded stream: chunks of records in the file that also holds the store's items."""
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,7 @@ import apsw
 
 from caudal.errors import ConfigError
 from caudal.ingest.stream import chunks
-from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
+from caudal.ingest.stream.port import Ends, Gate, Stream, check_shard, check_shards, shard_of
 from caudal.records import Positions, Records
 from caudal.registry import path_of
 from caudal.sqlite import ReadTransaction, open_database, translated
@@ -21,6 +22,8 @@ class SqliteStream(Stream):
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, chunks.SCHEMA, self)
+        self._db.transact(chunks.upgrade)
+        self._gate: Gate | None = None
         self._places: dict[str, chunks.Place] = {}
 
     @classmethod
@@ -41,6 +44,8 @@ class SqliteStream(Stream):
             by_shard[shard_of(key, where.shards)].append(record)
         if not records:
             return
+        if self._gate is not None:
+            self._gate((name,))
         now = time.time_ns() // 1000
 
         def work(db: apsw.Connection) -> None:
@@ -94,6 +99,21 @@ class SqliteStream(Stream):
                 chunks.trim(db, where, shard, offset, older_than)
 
         self._db.transact(work)
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
+
+    def waiting_bytes(self, name: str, since: Mapping[int, int]) -> int:
+        """How much there is from some positions on: see `SupportsBackpressure`."""
+        where = self._place(name)
+        with translated(self._db.path):
+            return chunks.waiting_bytes(self._db.reader, where, since)
+
+    def free_bytes(self) -> float:
+        """Space left on the disk of the file."""
+        with translated(self._db.path):
+            return shutil.disk_usage(self._db.path.parent).free
 
     def close(self) -> None:
         self._db.close(self)
