@@ -22,6 +22,7 @@ from caudal.learn.trainer import Trainer, open_trainer
 from caudal.naming import check_name
 from caudal.serve import Endpoint, Shop, open_endpoint
 from caudal.tables import Layout, Table, Writers, contracts, declare_in, declare_table, lake_contracts, open_tail, open_transforms
+from caudal.urls import checked
 
 
 class Pipeline:
@@ -71,7 +72,7 @@ class Stages:
 
     def __init__(self, pipeline: Pipeline, config: Config) -> None:
         self.pipeline = pipeline
-        self.config = config
+        self.config = checked(config)
 
     @cached_property
     def store(self) -> Store:
