@@ -256,7 +256,9 @@ class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFi
             catalog.commit("orders", a_commit(epoch, {0: 1}, {0: 2}))
 
     def test_a_lease_is_one_owners_until_it_ends_or_is_given_up(self, catalog: Catalog) -> None:
+        assert catalog.epoch("orders") == 0
         first = catalog.lease("orders", "me", 600)
+        assert catalog.epoch("orders") == first.epoch
         with pytest.raises(Unavailable) as busy:
             catalog.lease("orders", "you", 600)
         assert busy.value.retry
@@ -265,6 +267,7 @@ class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFi
         second = catalog.lease("orders", "you", 600)
         assert second.epoch > first.epoch
         catalog.release("orders", "you")
+        assert catalog.epoch("orders") >= second.epoch
         assert catalog.lease("orders", "me", 600).epoch > second.epoch
 
     def test_a_writer_that_lost_its_lease_cannot_commit_even_again(self, catalog: Catalog) -> None:

@@ -106,6 +106,9 @@ class MemoryCatalog(Catalog):
             found.owner, found.expires = owner, time.monotonic() + seconds
             return Lease(found.epoch, dict(found.positions))
 
+    def epoch(self, table: str) -> int:
+        return self._find(table).epoch
+
     def release(self, table: str, owner: str) -> None:
         with self._lock:
             found = self._find(table)

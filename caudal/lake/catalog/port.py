@@ -151,6 +151,10 @@ class Catalog(Upkeep):
         """
 
     @abstractmethod
+    def epoch(self, table: str) -> int:
+        """The newest epoch that was ever given out: no object of a later one can be there. 0 before the first lease."""
+
+    @abstractmethod
     def release(self, table: str, owner: str) -> None:
         """Give the lease up, and with it the right to commit; nothing happens if another has it."""
 

@@ -84,6 +84,12 @@ class SqliteCatalog(Catalog):
                    (epoch, owner, now + int(seconds * 1e6), id))
         return Lease(epoch, read_positions(db, id))
 
+    def epoch(self, table: str) -> int:
+        def read(db: apsw.Connection, id: int) -> int:
+            return int(db.execute("SELECT epoch FROM lake_table WHERE id = ?", (id,)).get)
+
+        return self._read(table, read)
+
     def release(self, table: str, owner: str) -> None:
         self._change(table, lambda db, id: db.execute(
             "UPDATE lake_table SET owner = '', expires = 0, epoch = epoch + 1 WHERE id = ? AND owner = ?", (id, owner)
