@@ -270,7 +270,7 @@ def check_strangers(catalog: Catalog, files: Files, there: dict[str, list[str]],
                                   f"first object {paths[0]}")
             continue
         named = {file.path for file in (*catalog.named(name), *catalog.audit(name))}
-        snapshot, newest = catalog.snapshot(name), catalog.epoch(name)
+        snapshot, newest = catalog.snapshot(name), catalog.holder(name).epoch
         strange = [
             path for path in paths if path not in named and (match := _OBJECT.search(path)) and (
                 int(match["epoch"]) > newest if int(match["epoch"]) else _is_beyond(files, path, snapshot)

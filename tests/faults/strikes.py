@@ -47,7 +47,7 @@ class Strikes:
         self.fault, self.chance, self.armed, self.count = fault, chance, False, 0
         self.days = 0
         self._until = 0.0
-        self._gap = 15 if fault == "fsync" else 60
+        self._gap = {"fsync": 15, "unreadable": 10}.get(fault, 60)
         self._next = chance.randrange(self._gap, 3 * self._gap)
 
     def at(self, call: str, half: Callable[[], object], is_sqlite: bool) -> None:

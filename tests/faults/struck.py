@@ -89,7 +89,7 @@ class Shop:
             self.append("view", id, {"sale_id": id, "number": number})
         note = f"n{self.life}-{turn}"
         self.append("note", note, {"note_id": note, "number": "none" if turn % 2 else turn})
-        click = {"user_id": f"u{turn % 7}", "item_id": f"i{turn % 3}", "clicked_at": f"2026-01-01T00:{turn % 60:02}:00Z"}
+        click = {"user_id": f"u{turn % 7}", "item_id": f"i{turn % 3}", "clicked_at": f"2020-01-01T00:{turn % 60:02}:00Z"}
         self.append("click", click["user_id"], click)
         self.stages.store.write([Delete("sale", (f"s{turn % 40}",))])
 

@@ -13,7 +13,18 @@ from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
 from caudal.lake.catalog import sqlite_upkeep as upkeep
 from caudal.lake.catalog.evolution import evolve
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.port import (
+    Catalog,
+    ChangedFile,
+    CommitInfo,
+    Flow,
+    Holder,
+    LakeTable,
+    Lease,
+    Replay,
+    Snapshot,
+    check_commit,
+)
 from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
 from caudal.lake.catalog.upkeep import Base, Expired, Totals, Versions, no_version
 from caudal.records import Commit, DataFile, Positions
@@ -84,11 +95,12 @@ class SqliteCatalog(Catalog):
                    (epoch, owner, now + int(seconds * 1e6), id))
         return Lease(epoch, read_positions(db, id))
 
-    def epoch(self, table: str) -> int:
-        def read(db: apsw.Connection, id: int) -> int:
-            return int(db.execute("SELECT epoch FROM lake_table WHERE id = ?", (id,)).get)
-
-        return self._read(table, read)
+    def holder(self, table: str) -> Holder:
+        id = self._id(table)
+        with translated(self._db.path):
+            row = self._db.reader.execute("SELECT epoch, owner, expires FROM lake_table WHERE id = ?", (id,)).get
+        epoch, owner, expires = row
+        return Holder(epoch, owner if expires > _now() and not is_dead(owner) else "")
 
     def release(self, table: str, owner: str) -> None:
         self._change(table, lambda db, id: db.execute(
