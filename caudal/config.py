@@ -127,6 +127,8 @@ class MaintainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far back every version of a table can be read."""
     keep_versions: int = 10
     """Versions that can be read however old they are."""
+    keep_model_hours: float = 720.0
+    """How far back the version that a live model, or the one before it, was trained on is kept, and all since."""
     orphan_hours: float = 24.0
     """Age from which an object that no version names is removed: a killed writer left it."""
 
@@ -245,6 +247,7 @@ def _check_values(config: Config) -> None:
         ("iceberg.keep_snapshots", config.iceberg.keep_snapshots, 1, inf),
         ("maintain.every_seconds", config.maintain.every_seconds, 0, inf),
         ("maintain.file_mb", config.maintain.file_mb, 0.001, 1024), ("maintain.keep_hours", config.maintain.keep_hours, 0, inf),
+        ("maintain.keep_model_hours", config.maintain.keep_model_hours, 0, inf),
         ("maintain.keep_versions", config.maintain.keep_versions, 1, 1 << 31),
         ("maintain.orphan_hours", config.maintain.orphan_hours, 0, inf),
     ):
