@@ -43,11 +43,12 @@ _CALLS = {
 class Strikes:
     """One kind of fault, which comes at random calls while it is `armed`; errors come for a while, as they do."""
 
-    def __init__(self, fault: str, chance: random.Random) -> None:
+    def __init__(self, fault: str, chance: random.Random, gap: int) -> None:
+        """`gap`: at most so many calls between two strikes."""
         self.fault, self.chance, self.armed, self.count = fault, chance, False, 0
         self.days = 0
         self._until = 0.0
-        self._gap = {"fsync": 15, "unreadable": 10}.get(fault, 60)
+        self._gap = min(gap, {"fsync": 15, "unreadable": 8}.get(fault, gap))
         self._next = chance.randrange(self._gap, 3 * self._gap)
 
     def at(self, call: str, half: Callable[[], object], is_sqlite: bool) -> None:

@@ -37,6 +37,9 @@ ITEMS = 50
 EVERY = {"store": 1, "writer": 1, "importer": 1, "replay": 2, "publisher": 4, "trainer": 6, "maintainer": 3, "query": 1}
 """Each stage, in how many turns it works once, if it is not the one that the fault comes to."""
 
+GAPS = {"store": 60, "writer": 60, "importer": 60, "publisher": 60, "maintainer": 60}
+"""Calls of the disk between two faults, at most, of stages that make many; of others 10."""
+
 SETTINGS = {"FILE_MB": "0.02", "KEEP_HOURS": "0", "KEEP_VERSIONS": "2", "ORPHAN_HOURS": "0"}
 """Maintenance has something to do each time."""
 
@@ -147,7 +150,7 @@ def settings(folder):
 def live(folder, stage, fault, seed, rounds, life):
     os.environ.update(settings(folder))
     current.is_due.__defaults__ = (current.SHARE, 5)  # a base from five rows on
-    strikes = Strikes(fault, random.Random(f"{seed}-{life}"))
+    strikes = Strikes(fault, random.Random(f"{seed}-{life}"), GAPS.get(stage, 10))
     install(strikes)
     pipeline, config = load_pipeline(PIPELINE)
     with pipeline.open(config) as stages, (folder / f"putter-{life}.log").open("a") as log:
