@@ -82,14 +82,16 @@ def test_a_step_whose_answer_was_lost_is_done_once(step, stage, call, tmp_path, 
                     number += 1
                 if step is not deliver:
                     flush(stages)
-            publish(stages)
+            if step is not publish:
+                publish(stages)
             faulty[stage].on(call, "after")
-            try:
-                step(stages)
-            except CaudalError:
-                struck += 1
+            for _ in range(3):
+                try:
+                    step(stages)
+                except CaudalError:
+                    struck += 1
             step(stages)
-        assert struck or step in (deliver, publish, look_after)
+        assert struck or step is deliver  # whose `flush` tries again by itself
         flush(stages)
         assert prove(stages.catalog, stages.files, stages.stream, pipeline.name).problems == []
         assert len(rows(stages, "sale")) == number == len({row["_event_id"] for row in rows(stages, "sale")})

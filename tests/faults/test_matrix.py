@@ -47,7 +47,7 @@ def settle(folder, monkeypatch):
         flush(stages)
         replay_notes(stages, EVERY)
         for _ in range(2):
-            assert prove(stages.catalog, stages.files, stages.stream).problems == []
+            assert prove(stages.catalog, stages.files, stages.stream, pipeline.name).problems == []
             assert check(stages, folder) > 0
             check_notes(stages, folder)
             shown = stages.query.execute("SELECT count(*) AS n FROM product_history")["n"].to_pylist()
