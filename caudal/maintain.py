@@ -4,9 +4,10 @@ All of it runs beside writers, queries and another maintenance, and may be kille
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from caudal.errors import CaudalError
+from caudal.errors import CaudalError, NotFound
 from caudal.ingest.stream import SupportsRetention
 from caudal.lake.catalog import LakeTable
 from caudal.lake.compaction import compact
@@ -96,13 +97,28 @@ def _look_after(
     merged = compact(catalog, files, table, int(settings.file_mb * (1 << 20)), by_hand, pretend)
     found.merged, found.into, found.merged_bytes = merged.files, merged.into, merged.bytes
     problems += merged.problems
-    freed = expire(catalog, files, name, settings.keep_versions, _before(now, settings.keep_hours), pretend)
+    freed = expire(catalog, files, name, settings.keep_versions, _keep_from(stages, name, now), pretend)
     found.versions_expired, found.objects_removed, found.bytes_freed = freed.versions, freed.objects, freed.bytes
     if orphans:
         freed = remove_orphans(catalog, files, stages.pipeline.name, name, _before(now, settings.orphan_hours), pretend)
         found.orphans = freed.objects
         found.objects_removed += freed.objects
         found.bytes_freed += freed.bytes
+
+
+def _keep_from(stages: Stages, table: str, now: float) -> int:
+    """Versions of this time or later stay, microseconds since 1970, UTC.
+
+    With them the one that a live model was trained on, and that of the model that a rollback would bring back.
+    """
+    settings = stages.config.maintain
+    before, oldest = _before(now, settings.keep_hours), _before(now, settings.keep_model_hours)
+    for recommender in stages.pipeline.recommenders:
+        for card in stages.models.in_use(recommender):
+            with suppress(NotFound):  # not of this table, or expired earlier
+                committed = stages.catalog.snapshot(table, card.snapshot.get(table, -1)).time
+                before = min(before, committed - 1) if committed >= oldest else before
+    return before
 
 
 def _renew_base(stages: Stages, table: LakeTable, by_hand: bool, pretend: bool) -> int:

@@ -181,6 +181,20 @@ def open_database(path: Path, schema: str, user: object) -> Database:
     return found
 
 
+class ReadTransaction:
+    """Several reads of one state."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN")
+
+    def __exit__(self, *_: object) -> None:
+        if self._db.in_transaction:  # else the disk failed, and SQLite has ended it
+            self._db.execute("ROLLBACK")
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into caudal's."""

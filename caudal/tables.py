@@ -17,6 +17,7 @@ from caudal.ingest.writer import Writer, open_writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
 from caudal.naming import snake
+from caudal.records import Positions
 
 Layout: TypeAlias = Partition | Sequence[Partition] | None
 """How a table's rows are spread over folders."""
@@ -46,6 +47,10 @@ class Table:
         """Whether the application writes its items to the store; otherwise records of another system are ingested."""
         return self.keyed and self.contract.form == "caudal"
 
+    def reached(self, catalog: Catalog) -> list[Positions]:
+        """How far each delivery has come in the table's stream."""
+        return [catalog.snapshot(name).positions for name in self.lake]
+
 
 def contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
     """Each table's own contract."""
@@ -57,13 +62,14 @@ def lake_contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
     return {name: into.contract for table in tables.values() for name, into in table.lake.items()}
 
 
-def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> None:
+def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> Store:
     """Create the tables that are written here in the store, which reads a key as the lake does: one row there, one item here."""
     for table in tables.values():
         contract = table.contract
         if table.stored:
             readers = [partial(_read_key, contract.name, contract.column(name)) for name in contract.key]
             store.declare(contract.name, contract.key, shards, readers, contract.renames, contract.ttl)
+    return store
 
 
 def _read_key(table: str, column: Column, value: Any) -> Any:

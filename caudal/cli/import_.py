@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from caudal.cli.screen import bytes_bar, note, say, show_json
+from caudal.cli.screen import bytes_bar, note, note_once, say, show_json
 from caudal.cli.session import Json, opened
 
 
@@ -29,7 +29,8 @@ def import_file(
 
     with opened(context) as stages, bytes_bar(file.name) as progress:
         contract = stages.table(table).contract
-        done = run(file, contract, stages.store, stages.stream, format=format, locale=locale, progress=progress)
+        done = run(file, contract, stages.store, stages.stream, format=format, locale=locale, progress=progress,
+                   waits=note_once())
     if json:
         show_json({"table": table, "file": str(file), "written": done.written, "unchanged": done.unchanged,
                    "quarantined": done.rejected})

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from caudal.errors import BackendError, InvalidItem, Unavailable
-from caudal.sqlite import open_database
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS t (x INTEGER PRIMARY KEY)"
 
@@ -116,6 +116,16 @@ def test_readers_do_not_wait_for_a_writer_and_cannot_write(db):
         insert(3)(db.reader)
 
 
+def test_a_read_transaction_that_a_failing_disk_ended_says_try_again(db):
+    db.transact(insert(1))
+    with pytest.raises(Unavailable, match="the disk failed"), translated(db.path), ReadTransaction(db.reader):
+        db.reader.execute("ROLLBACK")  # as SQLite does when it cannot read
+        raise apsw.IOError("a fault on purpose")
+    with ReadTransaction(db.reader):
+        assert rows(db) == [1]
+    assert not db.reader.in_transaction
+
+
 def test_a_thread_takes_its_connection_with_it_when_it_ends(db):
     for _ in range(20):
         thread = threading.Thread(target=rows, args=(db,))
@@ -176,7 +186,7 @@ def test_a_caller_that_is_interrupted_leaves_the_others_to_go_on(db, tmp_path):
 INTERRUPTED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from caudal.sqlite import open_database
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 db = open_database(Path(sys.argv[1]), "CREATE TABLE IF NOT EXISTS t (x)", None)
 under_way, go_on = threading.Event(), threading.Event()

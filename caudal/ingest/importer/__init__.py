@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from caudal.contract import Contract
-from caudal.errors import InvalidItem, UsageError
+from caudal.errors import InvalidItem, Throttled, UsageError
 from caudal.forms import check_own
 from caudal.ingest.changes import Stamp, encode_rejected
 from caudal.ingest.events import EventLog
@@ -16,6 +17,7 @@ from caudal.ingest.importer.port import JSON, BadLine, Block, as_json
 from caudal.ingest.items import encode_item, encode_key
 from caudal.ingest.store import Put, Store
 from caudal.ingest.stream import Stream
+from caudal.ingest.stream.gate import patiently
 from caudal.records import Item
 
 __all__ = ["Imported", "import_file"]
@@ -40,11 +42,13 @@ class Imported:
 def import_file(
     path: Path, contract: Contract, store: Store, stream: Stream, *,
     format: str = "", locale: str = "", progress: Callable[[int, int], None] = lambda done, of: None,
+    waits: Callable[[Throttled], None] = lambda error: None,
 ) -> Imported:
     """Write each line of a file as an item, or append it as an event; lines that do not fit go to quarantine.
 
     Items that the store already holds are left alone, so an import that was stopped can be run again; events, and lines
-    for quarantine, are added each time. `progress` is called with bytes read and bytes in all. Raises UsageError if the
+    for quarantine, are added each time. While too much waits to be delivered it waits too, and tells `waits` so now and then.
+    `progress` is called with bytes read and bytes in all. Raises UsageError if the
     file cannot be read at all, or from some place on.
     """
     check_own(contract.name, contract.form)
@@ -55,17 +59,19 @@ def import_file(
         for start in range(0, len(block.items), BATCH):
             batch = block.items[start : start + BATCH]
             try:
-                ids = _write(batch, contract, store, events)
+                ids = patiently(partial(_write, batch, contract, store, events), waits)
             except InvalidItem:
-                ids = _write(_storable(batch, contract, block), contract, store, events)
+                batch = _storable(batch, contract, block)
+                ids = patiently(partial(_write, batch, contract, store, events), waits)
             done.unchanged += ids.count(None)
             done.written += len(ids) - ids.count(None)
         if block.rejected:
-            stream.append(contract.name, [
+            rejected = [
                 (bad.raw, encode_rejected(stamp.id(), stamp.time(), bad.reason, f"{path.name}, {bad.detail}", bad.raw,
                                           JSON if bad.reason == "invalid_item" else block.layout))
                 for bad in block.rejected
-            ])
+            ]
+            patiently(partial(stream.append, contract.name, rejected), waits)
             done.rejected += len(block.rejected)
         progress(block.read, block.total)
     return done

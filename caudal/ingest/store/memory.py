@@ -25,6 +25,7 @@ from caudal.ingest.store.port import (
 )
 from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream.memory import MemoryStream
+from caudal.ingest.stream.port import Gate
 from caudal.records import Item
 
 
@@ -49,6 +50,7 @@ class MemoryStore(Store):
     def __init__(self, stream: MemoryStream | None = None) -> None:
         self._stream = stream or MemoryStream()
         self._tables: dict[str, _Table] = {}
+        self._gate: Gate | None = None
         self._lock = threading.Lock()
         self._stamp = Stamp()
 
@@ -80,6 +82,8 @@ class MemoryStore(Store):
             self._tables[table] = found
 
     def write(self, writes: Sequence[Write]) -> list[str | None]:
+        if self._gate is not None:
+            self._gate({write.table for write in writes})
         with self._lock:
             staged: dict[tuple[str, bytes], bytes | None] = {}
             changes: list[tuple[str, bytes, bytes]] = []
@@ -87,7 +91,7 @@ class MemoryStore(Store):
             for (name, key), new in staged.items():
                 self._keep(self._find(name), key, new)
             tables = {name for name, _, _ in changes}
-            self._stream.append_all({
+            self._stream.add({
                 table: [(key, change) for name, key, change in changes if name == table] for table in tables
             })
         return ids
@@ -152,6 +156,8 @@ class MemoryStore(Store):
         return Page(items[:limit], found.key.values(items[limit - 1]) if len(items) > limit else None)
 
     def sweep(self, table: str, now: float, limit: int) -> int:
+        if self._gate is not None:
+            self._gate((table,))
         with self._lock:
             keys = list(islice(self._expired(table, now), limit))
             changes = [
@@ -160,7 +166,7 @@ class MemoryStore(Store):
             for key in keys:
                 self._keep(self._find(table), key, None)
             if changes:
-                self._stream.append(table, changes)
+                self._stream.add({table: changes})
         return len(keys)
 
     def count_expired(self, table: str, now: float) -> int:
@@ -173,6 +179,10 @@ class MemoryStore(Store):
 
     def tables(self) -> dict[str, tuple[str, ...]]:
         return {name: tuple(table.key.columns) for name, table in sorted(self._tables.items())}
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
 
     def close(self) -> None:
         pass

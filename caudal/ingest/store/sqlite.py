@@ -28,7 +28,7 @@ from caudal.ingest.store.port import (
 )
 from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream import chunks
-from caudal.ingest.stream.port import check_shards, shard_of
+from caudal.ingest.stream.port import Gate, check_shards, shard_of
 from caudal.records import Item
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
@@ -68,6 +68,8 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, SCHEMA, self)
+        self._db.transact(chunks.upgrade)
+        self._gate: Gate | None = None
         self._tables: dict[str, _Table] = {}
         self._stamp = Stamp()
 
@@ -118,8 +120,11 @@ class SqliteStore(Store):
             db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_EXPIRES.format(ttl)})")
 
     def write(self, writes: Sequence[Write]) -> list[str | None]:
-        for name in {write.table for write in writes}:
+        names = {write.table for write in writes}
+        for name in names:
             self._table(name)  # looked up here: a transaction reads no other connection
+        if self._gate is not None:
+            self._gate(names)
         writes = [renamed_write(write, self._tables[write.table].renames) for write in writes]
         prepared = [self._prepare(write) for write in writes]
         return self._db.transact(lambda db: self._apply(db, writes, prepared))
@@ -187,6 +192,8 @@ class SqliteStore(Store):
 
     def sweep(self, table: str, now: float, limit: int) -> int:
         found = self._table(table)
+        if self._gate is not None:
+            self._gate((table,))
         sql = f"SELECT key FROM {found.where} WHERE {found.expires} <= ? LIMIT ?"
 
         def work(db: apsw.Connection) -> int:
@@ -206,6 +213,10 @@ class SqliteStore(Store):
         with translated(self._db.path):
             rows = list(self._db.reader.execute("SELECT name, key FROM item_table ORDER BY name"))
         return {name: tuple(msgspec.json.decode(key)) for name, key in rows}
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
 
     def close(self) -> None:
         self._db.close(self)

@@ -9,7 +9,18 @@ from typing import ClassVar, Literal, Self
 
 from caudal.errors import Conflict, NotFound, Unavailable
 from caudal.lake.catalog.evolution import evolve
-from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.port import (
+    Catalog,
+    ChangedFile,
+    CommitInfo,
+    Flow,
+    Holder,
+    LakeTable,
+    Lease,
+    Replay,
+    Snapshot,
+    check_commit,
+)
 from caudal.lake.catalog.upkeep import (
     AT_ONCE,
     Base,
@@ -105,6 +116,11 @@ class MemoryCatalog(Catalog):
                 found.epoch += 1
             found.owner, found.expires = owner, time.monotonic() + seconds
             return Lease(found.epoch, dict(found.positions))
+
+    def holder(self, table: str) -> Holder:
+        with self._lock:
+            found = self._find(table)
+            return Holder(found.epoch, found.owner if found.expires > time.monotonic() else "")
 
     def release(self, table: str, owner: str) -> None:
         with self._lock:

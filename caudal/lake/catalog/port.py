@@ -99,6 +99,15 @@ class Replay(NamedTuple):
     """`imported`: written to the store, from where it comes again; `discarded`: given up on purpose."""
 
 
+class Holder(NamedTuple):
+    """Who may commit to a table."""
+
+    epoch: int
+    """0 before the first lease."""
+    owner: str
+    """"" if the lease was given up, or has ended, or its owner is known to be dead."""
+
+
 class Flow(NamedTuple):
     """Whether a table is delivered."""
 
@@ -149,6 +158,10 @@ class Catalog(Upkeep):
 
         Raises Unavailable while another owner that seems alive holds it.
         """
+
+    @abstractmethod
+    def holder(self, table: str) -> Holder:
+        """Who holds the lease now. Its epoch is the newest ever given out: no object of a later one can be there."""
 
     @abstractmethod
     def release(self, table: str, owner: str) -> None:

@@ -13,12 +13,23 @@ from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
 from caudal.lake.catalog import sqlite_upkeep as upkeep
 from caudal.lake.catalog.evolution import evolve
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.port import (
+    Catalog,
+    ChangedFile,
+    CommitInfo,
+    Flow,
+    Holder,
+    LakeTable,
+    Lease,
+    Replay,
+    Snapshot,
+    check_commit,
+)
 from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
 from caudal.lake.catalog.upkeep import Base, Expired, Totals, Versions, no_version
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
-from caudal.sqlite import open_database, translated
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 T = TypeVar("T")
 
@@ -84,6 +95,13 @@ class SqliteCatalog(Catalog):
                    (epoch, owner, now + int(seconds * 1e6), id))
         return Lease(epoch, read_positions(db, id))
 
+    def holder(self, table: str) -> Holder:
+        id = self._id(table)
+        with translated(self._db.path):
+            row = self._db.reader.execute("SELECT epoch, owner, expires FROM lake_table WHERE id = ?", (id,)).get
+        epoch, owner, expires = row
+        return Holder(epoch, owner if expires > _now() and not is_dead(owner) else "")
+
     def release(self, table: str, owner: str) -> None:
         self._change(table, lambda db, id: db.execute(
             "UPDATE lake_table SET owner = '', expires = 0, epoch = epoch + 1 WHERE id = ? AND owner = ?", (id, owner)
@@ -111,7 +129,7 @@ class SqliteCatalog(Catalog):
 
     def snapshot(self, table: str, version: int | None = None) -> Snapshot:
         id, db = self._id(table), self._db.reader
-        with translated(self._db.path), _read_transaction(db):
+        with translated(self._db.path), ReadTransaction(db):
             definition, latest = db.execute("SELECT definition, version FROM lake_table WHERE id = ?", (id,)).get
             version = latest if version is None else version
             if not upkeep.oldest(db, id) <= version <= latest:
@@ -132,7 +150,7 @@ class SqliteCatalog(Catalog):
 
     def commits(self, table: str, since: int = 0) -> list[CommitInfo]:
         id, db, found = self._id(table), self._db.reader, []
-        with translated(self._db.path), _read_transaction(db):
+        with translated(self._db.path), ReadTransaction(db):
             first = id * SPAN + max(upkeep.oldest(db, id), 1)
             for row in db.execute("SELECT * FROM snapshot WHERE id >= ? AND id < ? ORDER BY id DESC", (first, (id + 1) * SPAN)):
                 if row[1] < since:
@@ -236,7 +254,7 @@ class SqliteCatalog(Catalog):
 
     def _read(self, table: str, work: Callable[[apsw.Connection, int], T]) -> T:
         id, db = self._id(table), self._db.reader
-        with translated(self._db.path), _read_transaction(db):
+        with translated(self._db.path), ReadTransaction(db):
             return work(db, id)
 
     def _id(self, table: str) -> int:
@@ -249,19 +267,6 @@ class SqliteCatalog(Catalog):
                 raise NotFound(f"no table {table} in {self._database}", hint=f"there is {', '.join(self.tables()) or 'none yet'}")
             self._ids[table] = id
         return self._ids[table]
-
-
-class _read_transaction:
-    """Several reads of one state."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN")
-
-    def __exit__(self, *_: object) -> None:
-        self._db.execute("COMMIT")
 
 
 def _encoded(table: LakeTable) -> str:
