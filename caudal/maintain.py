@@ -19,6 +19,9 @@ from caudal.tables import Table
 SWEEP = 500
 """Expired items that are deleted in one transaction: other writes wait no longer than for so many."""
 
+FORGET = 5_000
+"""Deletes that are forgotten in one transaction."""
+
 BY_HAND_SHARE = 0.01
 """Changes since a base, of its rows, from which `caudal maintain` makes it anew."""
 
@@ -81,6 +84,7 @@ def maintain(
         done.sources.append(source)
         try:
             source.items_expired = _sweep(stages, table, pretend, now)
+            _forget(stages, table, pretend, now)
             source.records_trimmed = trim(stages, table, pretend, now)
         except CaudalError as error:
             done.problems.append(f"{table.name}: {error}")
@@ -130,6 +134,13 @@ def _sweep(stages: Stages, table: Table, pretend: bool, now: float) -> int:
     while swept := stages.store.sweep(table.name, now, SWEEP):
         total += swept
     return total
+
+
+def _forget(stages: Stages, table: Table, pretend: bool, now: float) -> None:
+    """Forget deletes that no import will ask for."""
+    before = _before(now, stages.config.store.deletes_hours)
+    while table.stored and not pretend and stages.store.forget(table.name, before, FORGET):
+        pass
 
 
 def trim(stages: Stages, table: Table, pretend: bool = False, now: float | None = None) -> int:
