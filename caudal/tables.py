@@ -16,7 +16,7 @@ from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.ingest.writer import Writer, open_writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
-from caudal.naming import snake
+from caudal.naming import SHADOW, snake
 
 Layout: TypeAlias = Partition | Sequence[Partition] | None
 """How a table's rows are spread over folders."""
@@ -151,6 +151,8 @@ def _as_function(given: UserFunction | Callable[..., Any] | None) -> UserFunctio
 
 
 def _check_free(name: str, taken: Iterable[str]) -> None:
+    if name.endswith(SHADOW):
+        raise ContractError(f"{name}: a name that ends in {SHADOW} is that of a table being rebuilt", hint="choose another")
     for used in taken:
         if {name.lower(), f"{name}_history".lower()} & {used.lower(), f"{used}_history".lower()}:
             raise ContractError(f"{name}: two tables would show under that name", hint="give one a name=…")

@@ -42,7 +42,8 @@ class Imported:
 
 def import_file(
     path: Path, contract: Contract, store: Store, stream: Stream, *,
-    format: str = "", locale: str = "", as_of: int | None = None, progress: Callable[[int, int], None] = lambda done, of: None,
+    format: str = "", locale: str = "", as_of: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Imported:
     """Write each line of a file as an item, or append it as an event; lines that do not fit go to quarantine.
 
@@ -69,8 +70,9 @@ def import_file(
             done.kept += kept
             done.written += len(ids) - unchanged - kept
         if block.rejected:
+            at = as_of if contract.key else stamp.time()
             stream.append(contract.name, [
-                (bad.raw, encode_rejected(stamp.id(), as_of if contract.key else stamp.time(), bad.reason, f"{path.name}, {bad.detail}", bad.raw,
+                (bad.raw, encode_rejected(stamp.id(), at, bad.reason, f"{path.name}, {bad.detail}", bad.raw,
                                           JSON if bad.reason == "invalid_item" else block.layout))
                 for bad in block.rejected
             ])

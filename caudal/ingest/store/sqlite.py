@@ -238,7 +238,8 @@ class SqliteStore(Store):
             self._tables[name] = _Table(
                 ItemKey(name, msgspec.json.decode(row[1])), where, stream, marks.Marks(name, row[0]),
                 f"SELECT item FROM {where} WHERE key = ?", f"SELECT item, time FROM {where} WHERE key = ?",
-                f"INSERT INTO {where} VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET item = excluded.item, time = excluded.time",
+                f"INSERT INTO {where} VALUES (?, ?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET item = excluded.item, time = excluded.time",
                 f"DELETE FROM {where} WHERE key = ?",
                 ttl, f"({_EXPIRES.format(ttl)})" if ttl else "NULL",
             )
