@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from caudal.errors import CaudalError
 from caudal.ingest.stream import SupportsRetention
-from caudal.lake.catalog import LakeTable
+from caudal.lake.catalog import LakeTable, SupportsShadows
 from caudal.lake.compaction import compact
 from caudal.lake.current import SHARE, is_due, make_base
 from caudal.lake.expiry import expire, remove_orphans
@@ -144,7 +144,7 @@ def _forget(stages: Stages, table: Table, pretend: bool, now: float) -> None:
 
 
 def trim(stages: Stages, table: Table, pretend: bool = False, now: float | None = None) -> int:
-    """Drop records that every delivery has and that are older than the retention; how many.
+    """Drop records that every delivery and every rebuild has and that are older than the retention; how many.
 
     Live state reads them within milliseconds; if it was away for longer than the retention, it starts again from the
     lake, which has them all.
@@ -152,7 +152,9 @@ def trim(stages: Stages, table: Table, pretend: bool = False, now: float | None 
     if not isinstance(stages.stream, SupportsRetention) or pretend:
         return 0
     older = _before(time.time() if now is None else now, stages.config.stream.retention_hours)
-    reached = [stages.catalog.snapshot(name).positions for name in table.lake]
+    shadows = stages.catalog.shadows() if isinstance(stages.catalog, SupportsShadows) else {}
+    readers = [*table.lake, *(shadows[name].name for name in table.lake if name in shadows)]
+    reached = [stages.catalog.snapshot(name).positions for name in readers]
     before = {shard: min(p.get(shard, 0) for p in reached) for shard in stages.stream.ends(table.name)}
     start = stages.stream.start(table.name)
     stages.stream.trim(table.name, before, older)

@@ -130,7 +130,9 @@ def declare_table(
         check_delivery(contract, into, delivery)
         _check_free(into.name, [*taken, *table.lake, *([] if into.name == contract.name else [contract.name])])
         table.deliveries[into.name] = delivery
-        table.lake[into.name] = LakeTable(into.name, into, contract.name, delivery.format, delivery.compression)
+        table.lake[into.name] = LakeTable(
+            into.name, into, contract.name, delivery.format, delivery.compression, verbatim=delivery.transform is None
+        )
     tables[table.name] = table
     return table
 

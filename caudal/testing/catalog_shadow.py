@@ -42,7 +42,9 @@ class CatalogShadow:
     def sale(self, tmp_path: Path) -> Iterator[Catalog]:
         """A table with two commits, of 10 records each."""
         catalog = open_catalog(self.url(tmp_path), "shop")
-        assert isinstance(catalog, SupportsShadows)
+        if not isinstance(catalog, SupportsShadows):
+            catalog.close()
+            pytest.skip("no table can be made anew beside itself")
         catalog.declare(SALE)
         epoch, _ = catalog.lease("sale", "live", 60)
         catalog.commit("sale", _commit(epoch, 0, 10, "a", quarantined=2))

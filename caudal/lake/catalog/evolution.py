@@ -147,7 +147,8 @@ def _made(old: LakeTable, new: LakeTable, origins: dict[str, Column | None], gon
         here: Era = tuple((column.name, column.name) for column in (*old.contract.columns, *old.hidden))
         eras = tuple(tuple((stored, came.get(name, name)) for stored, name in era) for era in (*eras, here))
     contract = replace(new.contract, columns=tuple(new.contract.column(name) for name in names))
-    return replace(new, contract=contract, hidden=tuple(hidden), eras=eras, rebuilt=old.rebuilt)
+    return replace(new, contract=contract, hidden=tuple(hidden), eras=eras, rebuilt=old.rebuilt,
+                   verbatim=old.verbatim and new.verbatim)
 
 
 def _ambiguous(table: LakeTable) -> Iterator[ColumnChange]:

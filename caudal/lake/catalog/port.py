@@ -32,6 +32,8 @@ class LakeTable:
     """What columns were called before each rename, oldest first. A file is of the first era that has all its names."""
     rebuilt: int = 0
     """The version at which it was last made anew; 0 for never."""
+    verbatim: bool = False
+    """Whether each row is its record as it was: no function ever made one, and the columns are the source's."""
 
     def same_columns(self, other: "LakeTable") -> bool:
         """Whether rows of one are rows of the other, whatever the order of their columns."""
