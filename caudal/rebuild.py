@@ -256,7 +256,7 @@ class _Work:
     def _check_table(self, live: LakeTable, wanted: Range | None) -> None:
         """Raises what stands against the rebuild, before it begins."""
         if wanted is not None and not (live.same_columns(self.made) and live.contract.key == self.made.contract.key):
-            raise UsageError(f"table {self.name}: its columns are other ones now, and rows outside of the range have the old ones",
+            raise UsageError(f"table {self.name}: its columns are other ones now, and rows outside of the range have the old",
                              hint="rebuild all of history: leave the range out")
         refused = evolve(live, replace(self.made, name=self.name)).of("refused")
         if live.source != self.made.source or (refused and "iceberg" in (live.format, self.made.format)):
