@@ -166,7 +166,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return url.replace("{folder}", self.folder)
 
 
-NOT_SETTINGS = frozenset({"CAUDAL_PIPELINE", "CAUDAL_DEBUG", "CAUDAL_DEMO_ROWS", "CAUDAL_FAULT_ROUNDS"})
+NOT_SETTINGS = frozenset({"CAUDAL_PIPELINE", "CAUDAL_DEBUG", "CAUDAL_DEMO_ROWS", "CAUDAL_FAULT_ROUNDS", "CAUDAL_FAULT_SEED"})
 """Variables that the command line and the tests read."""
 
 SECTIONS = tuple(field for field in Config.__struct_fields__ if field != "folder")
