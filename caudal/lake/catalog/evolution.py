@@ -107,7 +107,7 @@ def _change(column: Column, before: Column | None, visible: set[str], renamed_to
     narrower = _narrower(before, column)
     if narrower is not None:
         yield ColumnChange("refused", name, *types, why=f"column {name} is {types[0]}, the pipeline says {types[1]}{narrower}",
-                           hint="put it back, or add a column of another name beside it")
+                           hint="put it back, add a column of another name beside it, or make the table anew: caudal rebuild")
     elif before.name != name:
         yield ColumnChange("renamed", name, *types, old_name=before.name)
     elif name not in visible:
