@@ -23,6 +23,8 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str = "sqlite:{folder}/store.db"
     """Where items are."""
+    deletes_hours: float = 720.0
+    """How long a delete is remembered: so long, an import as of before does not bring the item back."""
 
 
 class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

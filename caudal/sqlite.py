@@ -72,8 +72,9 @@ class Database:
         job = _Job(work)
         with self._queue:
             self._jobs.append(job)
-            job.leads, self._led = not self._led, True
-        if not job.leads:
+            first, self._led = not self._led, True
+            job.leads = first
+        if not first:  # who is made the leader by now is woken for it, and must take that
             try:
                 job.wake.acquire()
             except BaseException:  # a signal: this caller leaves, the others must not wait for it

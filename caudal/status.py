@@ -10,6 +10,7 @@ from caudal.ingest.stream import SupportsBackpressure
 from caudal.ingest.stream.gate import MB, SLOW_FROM
 from caudal.lake.catalog import CommitInfo
 from caudal.pipeline import Stages
+from caudal.rebuild import Rebuilt, rebuilds
 from caudal.supervisor import read_errors
 
 RATE_SECONDS = 60
@@ -72,6 +73,8 @@ class Status:
     stale_seconds: float
     stale: list[str] = field(default_factory=list)
     """Tables whose lag is above the limit."""
+    rebuilds: list[Rebuilt] = field(default_factory=list)
+    """Tables that are being made anew, or wait to be swapped."""
 
 
 def read_status(stages: Stages, now: float | None = None) -> Status:
@@ -85,7 +88,7 @@ def read_status(stages: Stages, now: float | None = None) -> Status:
         live = stages.models.live(name)
         models[name] = live
     limit = stages.config.endpoint.stale_seconds
-    status = Status(tables, models, errors, limit)
+    status = Status(tables, models, errors, limit, rebuilds=rebuilds(stages))
     status.stale = [table.table for table in tables if table.lag_seconds > limit]
     return status
 

@@ -16,7 +16,7 @@ from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.ingest.writer import Writer, open_writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
-from caudal.naming import snake
+from caudal.naming import SHADOW, snake
 from caudal.records import Positions
 
 Layout: TypeAlias = Partition | Sequence[Partition] | None
@@ -136,7 +136,9 @@ def declare_table(
         check_delivery(contract, into, delivery)
         _check_free(into.name, [*taken, *table.lake, *([] if into.name == contract.name else [contract.name])])
         table.deliveries[into.name] = delivery
-        table.lake[into.name] = LakeTable(into.name, into, contract.name, delivery.format, delivery.compression)
+        table.lake[into.name] = LakeTable(
+            into.name, into, contract.name, delivery.format, delivery.compression, verbatim=delivery.transform is None
+        )
     tables[table.name] = table
     return table
 
@@ -157,6 +159,8 @@ def _as_function(given: UserFunction | Callable[..., Any] | None) -> UserFunctio
 
 
 def _check_free(name: str, taken: Iterable[str]) -> None:
+    if name.endswith(SHADOW):
+        raise ContractError(f"{name}: a name that ends in {SHADOW} is that of a table being rebuilt", hint="choose another")
     for used in taken:
         if {name.lower(), f"{name}_history".lower()} & {used.lower(), f"{used}_history".lower()}:
             raise ContractError(f"{name}: two tables would show under that name", hint="give one a name=…")

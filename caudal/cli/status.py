@@ -53,6 +53,9 @@ def _show(found: "Status") -> None:
     )
     for name, version in found.models.items():
         say(f"recommender {name}: " + (f"model version {version} is live" if version else "no model yet"))
+    for one in found.rebuilds:
+        left = f"{one.waiting:,} records to go" if one.behind else "ready to be compared, swapped or dropped"
+        say(f"{one.table} is being rebuilt since {moment(one.began)}: {one.records:,} records, {left}")
     for part, error in found.errors.items():
         note(f"caudal: {part}: {error}")
     for table in found.tables:

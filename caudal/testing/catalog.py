@@ -18,6 +18,7 @@ from caudal.testing.catalog_changes import ChangedFilesSuite
 from caudal.testing.catalog_evolution import CatalogEvolution
 from caudal.testing.catalog_machine import compare_with_memory
 from caudal.testing.catalog_quarantine import CatalogQuarantine
+from caudal.testing.catalog_shadow import CatalogShadow
 from caudal.testing.catalog_upkeep import CatalogUpkeep
 from caudal.testing.processes import run_and_kill, run_together
 
@@ -84,7 +85,7 @@ def a_commit(epoch: int, since: Positions, until: Positions, files: int = 1, qua
     )
 
 
-class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFilesSuite):
+class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFilesSuite, CatalogShadow):
     """Subclass as `TestXCatalog`, say where a fresh one is, and every promise is checked."""
 
     scheme: str

@@ -12,7 +12,8 @@ import pytest
 from caudal import parts
 from caudal.config import Config, MaintainConfig, StreamConfig
 from caudal.contract import Delivery, ttl
-from caudal.errors import Conflict
+from caudal.errors import ConditionFailed, Conflict
+from caudal.ingest.store import KEPT, Put
 from caudal.ingest.writer.layout import data_folder
 from caudal.lake import current
 from caudal.lake.objects import new_name
@@ -297,3 +298,14 @@ def test_without_a_model_nothing_is_kept_for_one(learning):
         click_and_train(learning, False)
     assert kept_after(learning, 2) == learning.catalog.versions("click").newest
     assert learning.models.in_use("clicked") == []
+
+
+def test_deletes_are_forgotten_when_no_import_asks_for_them(stages):
+    stages.store.put("cart", {"cart_id": "c", "items": 1})
+    stages.store.delete("cart", ["c"])
+    before = Put("cart", {"cart_id": "c", "items": 2}, as_of=1)
+    assert maintain(stages).problems == []
+    assert stages.store.write([before]) == [KEPT]
+    maintain(stages, now=time.time() + 721 * 3600)
+    with pytest.raises(ConditionFailed, match="forgotten"):
+        stages.store.write([before])

@@ -212,3 +212,46 @@ slow.join()
 db.transact(lambda c: c.execute("INSERT INTO t VALUES (2)"))
 print("went on")
 """
+
+
+def test_a_caller_that_is_made_the_leader_before_it_waits_does_not_lead_twice(db):
+    """The one before it is done while it has not looked yet whether it leads."""
+    leading, queued, done = (threading.Event() for _ in range(3))
+
+    class Queue:
+        """The lock of the callers; the second one dawdles once it has let go."""
+
+        def __init__(self, lock):
+            self.lock = lock
+
+        def __enter__(self):
+            self.lock.acquire()
+
+        def __exit__(self, *_):
+            self.lock.release()
+            if threading.current_thread().name == "second" and not queued.is_set():
+                queued.set()
+                assert done.wait(10)
+
+    db._queue = Queue(db._queue)
+
+    def first():
+        def work(connection):
+            leading.set()
+            assert queued.wait(10)
+
+        db.transact(work)
+        done.set()
+
+    found = []
+    threads = [
+        threading.Thread(target=first, name="first"),
+        threading.Thread(target=lambda: found.append(db.transact(lambda connection: 2)), name="second"),
+    ]
+    threads[0].start()
+    assert leading.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join(20)
+    assert found == [2]
+    assert db.transact(lambda connection: 3) == 3

@@ -30,6 +30,10 @@ class LakeTable:
     """Columns that were dropped on purpose: still in files, and back when they are declared again."""
     eras: tuple[Era, ...] = ()
     """What columns were called before each rename, oldest first. A file is of the first era that has all its names."""
+    rebuilt: int = 0
+    """The version at which it was last made anew; 0 for never."""
+    verbatim: bool = False
+    """Whether each row is its record as it was: no function ever made one, and the columns are the source's."""
 
     def same_columns(self, other: "LakeTable") -> bool:
         """Whether rows of one are rows of the other, whatever the order of their columns."""
@@ -186,7 +190,8 @@ class Catalog(Upkeep):
     def changed_files(self, table: str, since: int) -> list[ChangedFile]:
         """Data files that came or went after the version `since`, 0 for all of them; in the order in which they came.
 
-        Costs what has changed, whatever the history. Raises NotFound if that version is not kept.
+        Costs what has changed, whatever the history. Raises NotFound if that version is not kept, or if the table was made
+        anew since.
         """
 
     @abstractmethod
