@@ -203,6 +203,18 @@ def test_a_function_that_hangs_on_everything_is_waited_for_so_long_and_no_longer
 
 
 @pytest.mark.slow
+def test_the_time_that_a_slow_function_worked_is_not_held_against_it(monkeypatch):
+    monkeypatch.setattr(process, "PATIENCE", 5)
+
+    def slow(item):
+        time.sleep(0.05)
+        return fault(item)
+
+    done = apply(UserFunction(slow), [record(n, "exits" if n == 30 else "fine") for n in range(40)], seconds=0.2)
+    assert reasons(done) == {30: "transform_crashed"}
+
+
+@pytest.mark.slow
 def test_a_worker_killed_from_outside_costs_no_record(tmp_path):
     """As the kernel does when the machine runs out of memory, for whatever reason."""
     def slow(rows):
