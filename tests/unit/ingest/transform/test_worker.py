@@ -126,15 +126,13 @@ def test_a_request_is_answered_by_a_process_that_stays(worker):
     ("dies 9", "crashed", "the process of it ended by SIGKILL", (0, 0)),
 ])
 def test_a_program_that_hangs_or_dies_is_told_apart_and_the_next_call_is_answered(worker, command, why, message, running):
-    it = worker(seconds=0.4)
+    it = worker(seconds=0.4 if why == "timeout" else 60)
     ask(it, "echo")
     for fresh in (False, True):
-        began = time.monotonic()
         with pytest.raises(WorkerDied) as died:
             ask(it, command)
         assert (died.value.why, str(died.value), died.value.running, died.value.fresh) == (why, message, running, fresh)
         assert died.value.retry and died.value.hint
-        assert time.monotonic() - began < 5
     assert ask(it, "echo again") == "again"
 
 
