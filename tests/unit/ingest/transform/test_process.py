@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import pyarrow as pa
@@ -64,10 +65,11 @@ def of_kind(kind, act):
 
 
 @contextmanager
-def opened(function, folder="nowhere", url="process:", seconds=20.0, memory_mb=1024):
-    config = Config(folder=str(folder), transform=TransformConfig(url, seconds, memory_mb))
-    with closing(open_transform(url, SALE, SALE, function, config)) as transform:
-        yield transform
+def opened(function, folder=None, seconds=20.0, memory_mb=1024):
+    with TemporaryDirectory() as other:
+        config = Config(folder=str(folder or other), transform=TransformConfig("process:", seconds, memory_mb))
+        with closing(open_transform("process:", SALE, SALE, function, config)) as transform:
+            yield transform
 
 
 def apply(function, lines, **limits):
