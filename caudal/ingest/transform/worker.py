@@ -71,7 +71,7 @@ class Worker:
     """Runs a program in a process of its own. One call at a time; the process is started with the first."""
 
     def __init__(self, program: Program, log: Callable[[bytes], None]) -> None:
-        """`log` is given what the process prints, on a thread of its own."""
+        """`log` is given what the process prints, on a thread of its own; an OSError of it is passed over."""
         self.program = program
         self._log = log
         self._lives: list[_Life] = []  # none or one
@@ -273,7 +273,8 @@ class _Life:
             return True
         data = os.read(printed, 1 << 16)
         if data:
-            self._log(data)
+            with suppress(OSError):  # a full disk costs what was printed, nothing else
+                self._log(data)
         return bool(data)
 
     def _memory(self) -> int:

@@ -247,6 +247,15 @@ def test_what_a_function_prints_is_in_a_file_of_its_own(tmp_path, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_a_function_that_prints_where_there_is_no_room_for_it_goes_on(tmp_path):
+    def prints(item):
+        print("seen", item["n"])
+        return item
+
+    (tmp_path / "printed").write_text("no folder")
+    assert apply(UserFunction(prints), [record(7)], folder=tmp_path).delivered == 1
+
+
 def test_what_a_function_prints_for_ever_fills_no_disk(tmp_path):
     def prints(item):
         print("x" * (1 << 20))
