@@ -83,13 +83,19 @@ def parse(sql: str) -> Statement:
     return statement
 
 
-def _check_start(sql: str) -> None:
+def tokens_of(sql: str) -> list[Any]:
+    """The words of a text. Raises QueryError if there are none, or a quote is not closed."""
     try:
         tokens = sqlglot.tokenize(sql, read="athena")
     except TokenError as error:
         raise QueryError("a quote or comment is not closed", hint="close it", **_end(sql)) from error
     if not tokens:
         raise QueryError("the query is empty", hint=_READ_ONLY)
+    return list(tokens)
+
+
+def _check_start(sql: str) -> None:
+    tokens = tokens_of(sql)
     if tokens[0].token_type not in _FIRST:
         first = next((token for token in tokens if token.text), tokens[0])
         raise QueryError(f"{first.text.upper()[:40]} may not run", hint=_READ_ONLY, **place(sql, first.start))
@@ -97,7 +103,7 @@ def _check_start(sql: str) -> None:
         if token.token_type in (TokenType.PLACEHOLDER, TokenType.PARAMETER, TokenType.SESSION_PARAMETER) or (
             token.token_type == TokenType.VAR and token.text.startswith("$")
         ):
-            raise QueryError(f"parameter {token.text} has no value", hint="write the value", **place(sql, token.start))
+            raise QueryError(f"parameter {token.text} has no value", hint="give values: parameters=[…], --param, or EXECUTE … USING", **place(sql, token.start))
 
 
 def _end(sql: str) -> dict[str, int]:

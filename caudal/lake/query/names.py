@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlglot import exp
+from sqlglot.dialects import Athena
 from sqlglot.errors import OptimizeError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
@@ -15,6 +16,14 @@ from caudal.errors import QueryError
 from caudal.lake.query.check import Statement, near
 from caudal.lake.query.duck import is_type
 from caudal.lake.query.sqltypes import TYPES, digits
+
+
+class _Hidden(Athena):  # type: ignore[misc]
+    """Athena's SQL with the columns that no `*` has."""
+
+    PSEUDOCOLUMNS = {"$PATH", "$FILE_SIZE", "$FILE_MODIFIED_TIME"}
+    EXCLUDES_PSEUDOCOLUMNS_FROM_STAR = True
+
 
 Columns = Mapping[str, str]
 """Column, in lower case, to Athena's type."""
@@ -56,7 +65,7 @@ def bind(statement: Statement, tree: Any, schemas: Mapping[str, Columns]) -> Any
     schema = MappingSchema(dict(schemas), dialect="athena", normalize=False)
     try:
         tree = qualify(
-            tree, schema=schema, dialect="athena", validate_qualify_columns=False, quote_identifiers=False, identify=False,
+            tree, schema=schema, dialect=_Hidden, validate_qualify_columns=False, quote_identifiers=False, identify=False,
             expand_alias_refs=False,  # Athena knows an alias in ORDER BY only
         )
     except OptimizeError as error:

@@ -43,6 +43,12 @@ def athena_type(kind: pa.DataType) -> str:
     return _name(kind, 1)
 
 
+def trino_type(kind: pa.DataType) -> str:
+    """The same as typeof() and information_schema write it."""
+    name = _name(kind, 1).lower()
+    return "timestamp(3)" if name == "timestamp" else name
+
+
 def duckdb_type(kind: pa.DataType) -> str:
     """DuckDB's name of an Arrow type; a time is an instant, for Athena's `timestamp` is UTC here."""
     return _name(kind, 2)
