@@ -12,7 +12,7 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import TokenType
 
 from caudal.errors import QueryError
-from caudal.lake.query.allowed import FUNCTIONS, NAMED, SYNTAX
+from caudal.lake.query.allowed import FUNCTIONS, NAMED, SYNTAX, UNSERVED
 
 _MAX_LENGTH = 1_000_000
 
@@ -158,6 +158,8 @@ def _function_name(node: Any) -> str:
 
 def _unknown_function(statement: Statement, name: str, node: Any) -> QueryError:
     where = statement.place(node) if isinstance(node, exp.Anonymous) else statement.find(name) or statement.place(node)
+    if name in UNSERVED:
+        return QueryError(f"NOT_SUPPORTED: function {name} is Athena's, and does not run here", hint="write it with others", **where)
     match = get_close_matches(name, sorted(NAMED | _class_names()), 1)
     hint = f"did you mean {match[0]}?" if match else "check its name in Athena's documentation"
     return QueryError(f"function {name} does not exist, or may not run", hint=hint, **where)

@@ -7,11 +7,12 @@ from typing import Any
 from sqlglot import exp
 
 from caudal.errors import QueryError
-from caudal.lake.query.aggregates import NAMED_MENDS, mend_aggregates
+from caudal.lake.query.aggregates import mend_aggregates
 from caudal.lake.query.asof import AsOf, take_versions
 from caudal.lake.query.check import Statement, near
 from caudal.lake.query.describe import CATALOG, INFORMATION, SCHEMA
 from caudal.lake.query.duck import duck, is_type
+from caudal.lake.query.functions import CLASS_MENDS, built
 from caudal.lake.query.mends import MENDS
 from caudal.lake.query.names import Columns, bind, check_qualifier, lower_names, tables_of
 
@@ -144,14 +145,13 @@ def _mend(tree: Any) -> Any:
     """Put what DuckDB understands for what it would understand otherwise; parts before wholes."""
     for node in reversed(list(tree.bfs())):
         if isinstance(node, exp.Anonymous):
-            build = NAMED_MENDS.get(node.name.lower())
-            new = build(*node.expressions) if build else None
+            new = built(node.name.lower(), node.expressions)
         elif isinstance(node, exp.Unnest):
             new = _unnest(node)
         elif isinstance(node, exp.DataType):
             new = exp.DataType.build("TIMESTAMPTZ") if node.this.name in ("TIMESTAMP", "TIMESTAMPNTZ") else None
         else:
-            mend = MENDS.get(type(node))
+            mend = MENDS.get(type(node)) or CLASS_MENDS.get(type(node))
             new = mend(node) if mend else None
         if new is not None and new is not node:
             new.type = node.type

@@ -47,6 +47,11 @@ _MACROS = (
     # a map of {k, v} pairs; of a key that is there twice, the first
     "CREATE MACRO caudal_map(l) AS map_from_entries(list_filter(l, lambda e, i: e.k IS NOT NULL"
     " AND list_position(list_transform(l, lambda o: o.k), e.k) = i))",
+    # the elements of a list, each once, in their order
+    "CREATE MACRO caudal_distinct(l) AS list_filter(l, lambda e, i: list_position(l, e) = i)",
+    # a map of {k, v} pairs; of each key, all values
+    "CREATE MACRO caudal_multimap(l) AS map_from_entries(list_transform(caudal_distinct(list_filter(list_transform(l, lambda e: e.k),"
+    " lambda e: e IS NOT NULL)), lambda k: {'k': k, 'v': list_transform(list_filter(l, lambda e: e.k = k), lambda e: e.v)}))",
 )
 
 

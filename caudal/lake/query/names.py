@@ -15,7 +15,8 @@ from sqlglot.schema import MappingSchema
 from caudal.errors import QueryError
 from caudal.lake.query.check import Statement, near
 from caudal.lake.query.duck import is_type
-from caudal.lake.query.sqltypes import TYPES, digits
+from caudal.lake.query.returns import TYPES
+from caudal.lake.query.sqltypes import digits
 
 
 class _Hidden(Athena):  # type: ignore[misc]
