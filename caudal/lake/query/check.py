@@ -13,6 +13,7 @@ from sqlglot.tokens import TokenType
 
 from caudal.errors import QueryError
 from caudal.lake.query.allowed import FUNCTIONS, NAMED, SYNTAX, UNSERVED
+from caudal.lake.query.written import check_words, place
 
 _MAX_LENGTH = 1_000_000
 
@@ -48,12 +49,6 @@ class Statement:
         return place(self.sql, match.start()) if match else {}
 
 
-def place(sql: str, offset: int) -> dict[str, int]:
-    """Line and column, from 1, of an offset into the text."""
-    before = sql[:offset]
-    return {"line": before.count("\n") + 1, "column": offset - before.rfind("\n")}
-
-
 def near(name: str, known: Any) -> str:
     """A hint with the known name that is closest to `name`, or all of them."""
     match = get_close_matches(name.lower(), known, 1)
@@ -66,7 +61,7 @@ def parse(sql: str) -> Statement:
     """Parse one query and refuse what it may not do. Raises QueryError."""
     if len(sql) > _MAX_LENGTH:
         raise QueryError("the query is longer than a million characters", hint="join with a table instead of listing values")
-    _check_start(sql)
+    tokens = _check_start(sql)
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="athena", trino=_AsWritten()) if tree is not None]
     except ParseError as error:
@@ -80,6 +75,7 @@ def parse(sql: str) -> Statement:
         raise QueryError(f"{statement.tree.key} is not a query", hint=_READ_ONLY)
     for node in statement.tree.walk():
         _check(statement, node)
+    check_words(sql, tokens)
     return statement
 
 
@@ -94,7 +90,7 @@ def tokens_of(sql: str) -> list[Any]:
     return list(tokens)
 
 
-def _check_start(sql: str) -> None:
+def _check_start(sql: str) -> list[Any]:
     tokens = tokens_of(sql)
     if tokens[0].token_type not in _FIRST:
         first = next((token for token in tokens if token.text), tokens[0])
@@ -104,6 +100,7 @@ def _check_start(sql: str) -> None:
             token.token_type == TokenType.VAR and token.text.startswith("$")
         ):
             raise QueryError(f"parameter {token.text} has no value", hint="give values: parameters=[…], --param, or EXECUTE … USING", **place(sql, token.start))
+    return tokens
 
 
 def _end(sql: str) -> dict[str, int]:
@@ -134,6 +131,13 @@ def _check(statement: Statement, node: Any) -> None:
         raise QueryError(f"{_words(kind)} may not be part of a query", hint=_READ_ONLY, **statement.place(node))
     if isinstance(node, exp.Table):
         _check_table(statement, node)
+    if isinstance(node, exp.Group) and "all" in node.args and node.args["all"] is not None:
+        raise QueryError("GROUP BY ALL is not Athena's", hint="name the columns", **statement.place(node))
+    if isinstance(node, exp.Join) and (node.kind not in ("", "INNER", "OUTER", "CROSS") or node.method not in ("", "NATURAL")):
+        raise QueryError(f"{node.method or node.kind} JOIN is not Athena's", hint="write it with EXISTS, or a window",
+                         **statement.place(node))
+    if isinstance(node, exp.Distinct) and node.args.get("on"):
+        raise QueryError("DISTINCT ON is not Athena's", hint="use row_number() in a subquery", **statement.place(node))
     if isinstance(node, exp.Star) and any(node.args.values()):
         raise QueryError("* takes no EXCEPT or REPLACE", hint="list the columns", **statement.place(node))
     if isinstance(node, exp.Select) and node.args.get("into"):

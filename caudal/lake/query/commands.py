@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 
 from caudal.errors import QueryError
-from caudal.lake.query.check import near, parse, place
+from caudal.lake.query.check import near, parse
 from caudal.lake.query.parameters import parameters_of, with_parameters
+from caudal.lake.query.written import place
 
 _NAME = r'(?:"[^"]+"|`[^`]+`|[\w$-]+)'
 _TABLE = rf"(?P<table>{_NAME}(?:\.{_NAME}){{0,2}})"

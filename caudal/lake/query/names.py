@@ -14,9 +14,8 @@ from sqlglot.schema import MappingSchema
 
 from caudal.errors import QueryError
 from caudal.lake.query.check import Statement, near
-from caudal.lake.query.duck import is_type
 from caudal.lake.query.returns import TYPES
-from caudal.lake.query.sqltypes import digits
+from caudal.lake.query.typecheck import check_types
 
 
 class _Hidden(Athena):  # type: ignore[misc]
@@ -73,8 +72,7 @@ def bind(statement: Statement, tree: Any, schemas: Mapping[str, Columns]) -> Any
         raise _unresolved(statement, error, schemas) from None
     _check_columns(statement, tree, schemas)
     tree = annotate_types(tree, schema=schema, expression_metadata=TYPES, dialect="athena")
-    for node in tree.find_all(exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In):
-        _check_sides(statement, node)
+    check_types(statement, tree)
     return tree
 
 
@@ -163,22 +161,3 @@ def _no_column(statement: Statement, name: str, tables: list[str], known: list[s
 
 def _plain(error: Exception) -> str:
     return str(error).split("\n", 1)[0].split(". Line")[0]
-
-
-def _check_sides(statement: Statement, node: Any) -> None:
-    """Refuse text compared with a number or a time, which DuckDB would convert and Athena refuses."""
-    values = (node.args.get("expression"), node.args.get("low"), node.args.get("high"), *node.expressions)
-    sides = [side for side in (node.this, *values) if isinstance(side, exp.Column | exp.Literal | exp.Cast)]
-    groups = {_group(side) for side in sides} - {""}
-    if len(groups) > 1 and "text" in groups:
-        kinds = " and ".join(dict.fromkeys(side.type.sql("athena").lower() for side in sides if _group(side)))
-        raise QueryError(f"TYPE_MISMATCH: cannot compare {kinds}", hint="cast one side, or write date '…' or timestamp '…'",
-                         **statement.place(node))
-
-
-def _group(node: Any) -> str:
-    if is_type(node, "VARCHAR", "TEXT", "CHAR"):
-        return "text"
-    if digits(node) or is_type(node, "DOUBLE", "FLOAT"):
-        return "number"
-    return "time" if is_type(node, "DATE", "TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ") else ""

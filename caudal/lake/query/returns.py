@@ -184,7 +184,7 @@ def _ranked(node: Any) -> Any:
 _CLASSES = {
     "VARCHAR": "SplitPart Pad Replace RegexpReplace RegexpExtract Format TimeToStr JSONExtractScalar Hex ToBase64 Decode JSONFormat"
                " ArrayToString GroupConcat Trim Chr ConcatWs Translate Typeof",
-    "VARBINARY": "Unhex FromBase64 Encode MD5Digest SHA SHA2Digest",
+    "VARBINARY": "Unhex FromBase64 Encode MD5Digest SHA SHA2Digest HexString",
     "BIGINT": "ArrayPosition WidthBucket RegexpCount StrPosition Length BitwiseXorAgg RegrCount ApproxDistinct",
     "BOOLEAN": "RegexpLike JSONArrayContains ArrayContains StartsWith EndsWith IsNan LogicalAnd LogicalOr Exists",
     "DOUBLE": "Cos Cosh Sin Sinh Tan Tanh Acos Asin Atan Atan2 Sqrt Cbrt Exp Ln Log Pow Degrees Radians Pi Stddev StddevPop StddevSamp"
@@ -198,7 +198,7 @@ _CLASSES = {
 TYPES |= {
     **{getattr(exp, name): _by(lambda _, kind=_type(kind): kind) for kind, names in _CLASSES.items() for name in names.split()},
     **dict.fromkeys((exp.Transform, exp.ArrayFilter, exp.ArraySort), {"annotator": _with_lambda}),
-    **dict.fromkeys((exp.Reverse, exp.Trunc, exp.ArrayDistinct, exp.ArrayExcept, exp.ArraySlice, exp.ArrayRemove),
+    **dict.fromkeys((exp.Reverse, exp.Substring, exp.Trunc, exp.ArrayDistinct, exp.ArrayExcept, exp.ArraySlice, exp.ArrayRemove),
                     _by(lambda node: node.this.type)),
     **dict.fromkeys((exp.Max, exp.Min, exp.ArgMax, exp.ArgMin), _by(_ranked)),
     exp.ArrayIntersect: _by(lambda node: node.expressions[0].type),
