@@ -21,8 +21,8 @@ def takes(contracts: Iterable[Contract], one: bool, many: bool) -> type[Operatio
         record = _record(contract)
         schemas += [record] if one else []
         schemas += [Schema(title=f"list of {contract.name}", type=OpenAPIType.ARRAY, items=record)] if many else []
-    content = {"application/json": OpenAPIMediaType(Schema(one_of=schemas))} if schemas else {"application/json": OpenAPIMediaType()}
-    body = RequestBody(content, required=True, description="by table, as the path names it")
+    kind = OpenAPIMediaType(Schema(one_of=schemas) if schemas else None)
+    body = RequestBody({"application/json": kind}, required=True, description="by table, as the path names it")
 
     @dataclass
     class WithBody(Operation):

@@ -18,7 +18,8 @@ SYNTAX = frozenset(
 FUNCTIONS = frozenset(
     """
     Abs Acos Asin Atan Atan2 Cbrt Ceil Cos Cosh Degrees Exp Floor IsNan Ln Log Pi Pow Radians Rand Round Sign Sin Sqrt
-    Sinh Tan Tanh Trunc WidthBucket Typeof BitwiseXorAgg RegrCount StrToMap JSONArrayContains BitwiseAnd BitwiseOr BitwiseXor BitwiseNot
+    Sinh Tan Tanh Trunc WidthBucket Typeof BitwiseXorAgg RegrCount StrToMap JSONArrayContains BitwiseAnd BitwiseOr BitwiseXor
+    BitwiseNot
     Chr Concat ConcatWs EndsWith Format Length Levenshtein Lower Pad Trim Replace Reverse Split SplitPart StartsWith
     StrPosition Substring Translate Upper Encode Decode
     RegexpLike RegexpExtract RegexpExtractAll RegexpReplace RegexpSplit RegexpCount

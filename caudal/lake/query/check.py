@@ -99,7 +99,8 @@ def _check_start(sql: str) -> list[Any]:
         if token.token_type in (TokenType.PLACEHOLDER, TokenType.PARAMETER, TokenType.SESSION_PARAMETER) or (
             token.token_type == TokenType.VAR and token.text.startswith("$")
         ):
-            raise QueryError(f"parameter {token.text} has no value", hint="give values: parameters=[…], --param, or EXECUTE … USING", **place(sql, token.start))
+            raise QueryError(f"parameter {token.text} has no value", **place(sql, token.start),
+                             hint="give one value for each ?: --param, parameters=[…], or EXECUTE … USING")
     return tokens
 
 
@@ -163,7 +164,8 @@ def _function_name(node: Any) -> str:
 def _unknown_function(statement: Statement, name: str, node: Any) -> QueryError:
     where = statement.place(node) if isinstance(node, exp.Anonymous) else statement.find(name) or statement.place(node)
     if name in UNSERVED:
-        return QueryError(f"NOT_SUPPORTED: function {name} is Athena's, and does not run here", hint="write it with others", **where)
+        return QueryError(f"NOT_SUPPORTED: function {name} is Athena's, and does not run here", hint="write it with others",
+                          **where)
     match = get_close_matches(name, sorted(NAMED | _class_names()), 1)
     hint = f"did you mean {match[0]}?" if match else "check its name in Athena's documentation"
     return QueryError(f"function {name} does not exist, or may not run", hint=hint, **where)

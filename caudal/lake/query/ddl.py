@@ -75,7 +75,7 @@ def create_view(name: str, contract: Contract, is_text: bool) -> list[str]:
     key = ", ".join(part.lower() for part in contract.key)
     position = "CAST(_position AS bigint)" if is_text else "_position"
     return [
-        f'CREATE VIEW "{name}" AS', "SELECT", *(f"  {text}{',' if number < len(shown) else ''}" for number, text in enumerate(shown, 1)),
+        f'CREATE VIEW "{name}" AS', "SELECT", *(f"  {text}{',' if n < len(shown) else ''}" for n, text in enumerate(shown, 1)),
         "FROM (", f"  SELECT *, row_number() OVER (PARTITION BY {key} ORDER BY {position} DESC) AS _newest",
         f'  FROM "{name}_history"', ") AS h", "WHERE _newest = 1 AND _op <> 'delete'",
     ]

@@ -146,7 +146,8 @@ class Descriptions:
             return _rows(columns)
         lines = list(columns)
         if not shown.is_current and shown.table.contract.partition:
-            lines += [("", ""), ("# Partition Information", ""), ("# col_name", "data_type"), *partitions_of(shown.table.contract)]
+            lines += [("", ""), ("# Partition Information", ""), ("# col_name", "data_type"),
+                      *partitions_of(shown.table.contract)]
         if command.formatted:
             lines += [("", ""), ("# Detailed Table Information", ""), *self._details(shown)]
         return _rows(lines)

@@ -72,7 +72,8 @@ def prepare(statement: Statement, database: str) -> tuple[Any, dict[str, dict[st
 def _information(statement: Statement, table: Any) -> None:
     """Call a table of information_schema by a name that no table has."""
     if table.name not in INFORMATION:
-        raise QueryError(f"no table information_schema.{table.name}", hint=near(table.name, INFORMATION), **statement.place(table))
+        raise QueryError(f"no table information_schema.{table.name}", hint=near(table.name, INFORMATION),
+                         **statement.place(table))
     if not table.args.get("alias"):
         table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
     named = exp.to_identifier(f"{SCHEMA}.{table.name}")

@@ -20,17 +20,18 @@ from caudal.lake.files import Files
 from caudal.lake.query.asof import AsOf, microseconds
 from caudal.lake.query.check import Statement, near, parse
 from caudal.lake.query.commands import Command, Prepared, command_of
+from caudal.lake.query.connection import connect
 from caudal.lake.query.describe import SCHEMA, Descriptions
-from caudal.lake.query.places import OF_FILES, of_file
 from caudal.lake.query.dialect import Plan, internal, prepare, transpile
 from caudal.lake.query.explain import explained_plan
 from caudal.lake.query.messages import explained
 from caudal.lake.query.names import bind
 from caudal.lake.query.parameters import values_of, with_parameters
+from caudal.lake.query.places import OF_FILES, of_file
 from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.session import Session
-from caudal.lake.query.sources import ROW, Sources, quoted, rows_of, text
+from caudal.lake.query.sources import ROW, Sources, quoted, rows_of
 from caudal.lake.query.sqltypes import athena_type, interval_text
 from caudal.lake.query.views import current, from_base, history
 
@@ -40,20 +41,6 @@ _TAIL_ROWS = 1 << 62
 
 _BATCH = 1 << 17
 """Rows of a batch of states: a row group of a base, so that a look-up of one key reads one."""
-
-_MACROS = (
-    # n / d in whole numbers, rounded half away from zero
-    "CREATE MACRO caudal_divide(n, d) AS sign(n)::HUGEINT * sign(d)::HUGEINT * ((abs(n) * 2 + abs(d)) // (abs(d) * 2))",
-    # a map of {k, v} pairs; of a key that is there twice, the first
-    "CREATE MACRO caudal_map(l) AS map_from_entries(list_filter(l, lambda e, i: e.k IS NOT NULL"
-    " AND list_position(list_transform(l, lambda o: o.k), e.k) = i))",
-    # the elements of a list, each once, in their order
-    "CREATE MACRO caudal_distinct(l) AS list_filter(l, lambda e, i: list_position(l, e) = i)",
-    # a map of {k, v} pairs; of each key, all values
-    "CREATE MACRO caudal_multimap(l) AS map_from_entries(list_transform(caudal_distinct(list_filter(list_transform(l, lambda e: e.k),"
-    " lambda e: e IS NOT NULL)), lambda k: {'k': k, 'v': list_transform(list_filter(l, lambda e: e.k = k), lambda e: e.v)}))",
-)
-
 
 class DuckdbQuery(Query):
     """DuckDB over the files that the catalog lists; each query reads each table at one snapshot."""
@@ -68,7 +55,7 @@ class DuckdbQuery(Query):
         self._prepared = Prepared()
         self._scratch = Scratch()
         root = files.location("x")
-        self._db = _connect(settings, self._scratch.folder, Path(root).parent if root else None)
+        self._db = connect(settings, self._scratch.folder, Path(root).parent if root else None)
         self._files = files
         self._sources = Sources(files, self._scratch.folder)
         self._tail = tail if settings.fresh else None
@@ -373,22 +360,6 @@ def _schema(contract: Contract) -> pa.Schema:
 @lru_cache(1024)
 def _row_schema(contract: Contract) -> pa.Schema:
     return contract.row_schema
-
-
-def _connect(settings: QueryConfig, folder: Path, lake: Path | None) -> Any:
-    """An empty database that reads the lake's folder and its own, and cannot be talked out of it."""
-    db = duckdb.connect(":memory:", config={
-        "memory_limit": f"{settings.memory_mb}MB", **({"threads": settings.threads} if settings.threads else {}),
-        "temp_directory": str(folder / "spill"), "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "allow_community_extensions": False, "python_enable_replacements": False,
-    })
-    for macro in _MACROS:
-        db.execute(macro)
-    folders = ", ".join(text(f"{path}/") for path in (folder, lake) if path is not None)
-    for setting in ("TimeZone = 'UTC'", f"allowed_directories = [{folders}]", "enable_external_access = false",
-                    "lock_configuration = true"):
-        db.execute(f"SET {setting}")
-    return db
 
 
 def _tidy(result: pa.Table, names: tuple[str, ...]) -> pa.Table:

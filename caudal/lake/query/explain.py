@@ -86,8 +86,8 @@ def _select(node: Any, depth: int, outside: set[int], scan: Callable[[str], str]
     for source in [start.this if start is not None else None, *(join.this for join in joins)]:
         if source is not None:
             yield from _steps(source, depth, outside, scan)
-    inner = [query for part in (*node.selects, where, having) if part is not None for query in part.find_all(exp.Subquery, exp.Exists, exp.In)]
-    for query in inner:
+    parts = [part for part in (*node.selects, where, having) if part is not None]
+    for query in (query for part in parts for query in part.find_all(exp.Subquery, exp.Exists, exp.In)):
         below = query.args.get("query") or query.this
         if isinstance(below, exp.Query):
             yield depth, "Subquery"
@@ -96,7 +96,7 @@ def _select(node: Any, depth: int, outside: set[int], scan: Callable[[str], str]
 
 def _of_group(aggregate: Any, query: Any) -> bool:
     """Whether it is over the groups of this query: not a window's, and not of a query inside."""
-    return aggregate.find_ancestor(exp.Query) is query and not isinstance(aggregate.find_ancestor(exp.Window, exp.Query), exp.Window)
+    return aggregate.find_ancestor(exp.Query) is query and aggregate.find_ancestor(exp.Window, exp.Query) is query
 
 
 def _sql(*nodes: Any) -> str:

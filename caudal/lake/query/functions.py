@@ -95,13 +95,15 @@ NAMED_MENDS: dict[str, Build] = {
     "format_datetime": lambda moment, pattern: call("STRFTIME", moment, exp.Literal.string(joda(pattern))),
     "at_timezone": at_timezone, "with_timezone": with_timezone,
     "regexp_position": _text("CASE WHEN REGEXP_MATCHES(:a, :b) THEN"
-                             " LENGTH(REGEXP_EXTRACT(:a, CONCAT('^([\\s\\S]*?)(?:', :b, ')'), 1)) + 1 WHEN NOT :a IS NULL THEN -1 END"),
+                             " LENGTH(REGEXP_EXTRACT(:a, CONCAT('^([\\s\\S]*?)(?:', :b, ')'), 1)) + 1 WHEN NOT :a IS NULL THEN"
+                             " -1 END"),
     "split_to_multimap": _text(f"caudal_multimap({_PAIRS})"),
     "url_extract_protocol": _url(1), "url_extract_host": _url(2), "url_extract_path": _url(4), "url_extract_query": _url(5),
     "url_extract_port": _url(3, outer="TRY_CAST(:x AS BIGINT)"), "url_extract_fragment": _url(6),
     "url_extract_parameter": _url_parameter, "url_decode": _text("URL_DECODE(REPLACE(:a, '+', ' '))"),
     "url_encode": _text("REPLACE(REPLACE(REPLACE(URL_ENCODE(:a), '%20', '+'), '%2A', '*'), '~', '%7E')"),
-    "to_base64url": _text("TRANSLATE(TO_BASE64(:a), '+/', '-_')"), "from_base64url": _text("FROM_BASE64(TRANSLATE(:a, '-_', '+/'))"),
+    "to_base64url": _text("TRANSLATE(TO_BASE64(:a), '+/', '-_')"), "from_base64url": _text("FROM_BASE64(TRANSLATE(:a, '-_',"
+                                                                                           " '+/'))"),
     "json_array_get": _text("JSON_EXTRACT(:a, CONCAT('$[', CASE WHEN :b < 0 THEN '#' ELSE '' END, :b, ']'))"),
     "json_array_length": _text("CASE WHEN JSON_VALID(:a) THEN CASE WHEN JSON_TYPE(:a) = 'ARRAY' THEN"
                                " CAST(JSON_ARRAY_LENGTH(:a) AS BIGINT) END END"),
@@ -114,7 +116,8 @@ NAMED_MENDS: dict[str, Build] = {
     "trim_array": _text("LIST_SLICE(:a, 1, LEN(:a) - :b)"), "zip": lambda *lists: call("LIST_ZIP", *lists), "zip_with": zip_with,
     "array_histogram": _text("MAP_FROM_ENTRIES(LIST_TRANSFORM(caudal_distinct(LIST_FILTER(:a, LAMBDA _z : NOT _z IS NULL)),"
                              " LAMBDA _x : {'k': _x, 'v': LEN(LIST_FILTER(:a, LAMBDA _y : _y = _x))}))"),
-    "map_filter": map_filter, "transform_values": transform_values, "transform_keys": transform_keys, "map_zip_with": map_zip_with,
+    "map_filter": map_filter, "transform_values": transform_values, "transform_keys": transform_keys,
+    "map_zip_with": map_zip_with,
     "multimap_from_entries": _text("caudal_multimap(LIST_TRANSFORM(:a, LAMBDA _p : {'k': STRUCT_EXTRACT_AT(_p, 1),"
                                    " 'v': STRUCT_EXTRACT_AT(_p, 2)}))"),
 }
@@ -156,7 +159,8 @@ def split(node: Any) -> Any:
     if limit is None:
         return None
     return duck(
-        "CASE WHEN LEN(:p) <= :n THEN :p ELSE LIST_APPEND(LIST_SLICE(:p, 1, :n - 1), ARRAY_TO_STRING(LIST_SLICE(:p, :n, LEN(:p)), :d)) END",
+        "CASE WHEN LEN(:p) <= :n THEN :p ELSE LIST_APPEND(LIST_SLICE(:p, 1, :n - 1), ARRAY_TO_STRING(LIST_SLICE(:p, :n,"
+        " LEN(:p)), :d)) END",
         p=call("STR_SPLIT", node.this, node.expression), n=limit, d=node.expression,
     )
 
@@ -167,7 +171,8 @@ def str_position(node: Any) -> Any:
     if times is None:
         return None
     parts, part = call("STR_SPLIT", node.this, node.args["substr"]), node.args["substr"]
-    return duck("CASE WHEN LEN(:p) > :n THEN LENGTH(ARRAY_TO_STRING(LIST_SLICE(:p, 1, :n), :t)) + 1 WHEN NOT :p IS NULL THEN 0 END",
+    return duck("CASE WHEN LEN(:p) > :n THEN LENGTH(ARRAY_TO_STRING(LIST_SLICE(:p, 1, :n), :t)) + 1 WHEN NOT :p IS NULL THEN 0"
+                " END",
                 p=parts, n=times, t=part)
 
 

@@ -224,7 +224,8 @@ def regexp_replace(node: Any) -> Any:
     pattern(node)
     text = node.args.get("replacement")
     if isinstance(text, exp.Lambda):
-        raise QueryError("NOT_SUPPORTED: regexp_replace with a function does not run here", hint="use $1 in a text, or transform(…)")
+        raise QueryError("NOT_SUPPORTED: regexp_replace with a function does not run here",
+                         hint="use $1 in a text, or transform(…)")
     if isinstance(text, exp.Literal) and "$" in text.name:
         text.replace(exp.Literal.string(text.name.replace("\\", "\\\\").replace("$", "\\")))
     return None

@@ -102,6 +102,20 @@ def _check_columns(statement: Statement, tree: Any, schemas: Mapping[str, Column
                                      hint=near(column.table, list(scope.sources)), **statement.place(column))
                 continue  # belongs to a query around this one
             _check_column(statement, scope, column, schemas)
+        _check_having(statement, scope, schemas)
+
+
+def _check_having(statement: Statement, scope: Any, schemas: Mapping[str, Columns]) -> None:
+    """HAVING knows columns, not the result's names as DuckDB does."""
+    having = scope.expression.args.get("having")
+    if having is None or (scope.parent is not None and scope.is_correlated_subquery):
+        return
+    known = {name: _columns(source, schemas) for name, source in scope.sources.items()}
+    for column in having.find_all(exp.Column):
+        there = column.table or not all(known.values()) or any(column.name in columns for columns in known.values())
+        if not there and column.find_ancestor(exp.Query) is scope.expression:
+            raise _no_column(statement, column.name, [_title(name, source) for name, source in scope.sources.items()],
+                             [name for columns in known.values() for name in columns], statement.place(column))
 
 
 def _check_column(statement: Statement, scope: Any, column: Any, schemas: Mapping[str, Columns]) -> None:

@@ -49,7 +49,8 @@ class Query(ABC):
         """The result of one SELECT; or of SHOW, DESCRIBE or EXPLAIN, or of PREPARE, EXECUTE and DEALLOCATE PREPARE.
 
         `parameters` are literals of SQL, as text, that stand in for the `?` in their order: `["5", "'tea'"]`. What is
-        prepared is known until `close`, and PREPARE and DEALLOCATE give a table without columns. `versions` fixes tables at a snapshot, without what came after it. `tables` lets Arrow tables stand in for tables
+        prepared is known until `close`, and PREPARE and DEALLOCATE give a table without columns.
+        `versions` fixes tables at a snapshot, without what came after it. `tables` lets Arrow tables stand in for tables
         of the lake, by name.
         Raises QueryError, with line, column and nearest name, for SQL that is wrong or may not run.
         """

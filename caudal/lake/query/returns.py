@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlglot import exp
 
-from caudal.lake.query.sqltypes import INTEGERS, TYPES, digits, is_decimal
+from caudal.lake.query.sqltypes import INTEGERS, digits, is_decimal
+from caudal.lake.query.sqltypes import TYPES as KNOWN
 
 Rule = Callable[[Any, list[Any]], Any]
 """From the node and the types of its arguments to its type, or None."""
@@ -87,6 +88,11 @@ def _reduce(annotator: Any, node: Any) -> Any:
     return annotator._set_type(node, last if node.args.get("finish") is not None else state)
 
 
+def _always(kind: str) -> Callable[..., Any]:
+    found = _type(kind)
+    return lambda *_: found
+
+
 _FIXED = {
     "VARCHAR": "format_datetime to_iso8601 to_base to_base64url url_extract_host url_extract_path url_extract_query"
                " url_extract_protocol url_extract_fragment url_extract_parameter url_encode url_decode",
@@ -100,7 +106,7 @@ _FIXED = {
     "JSON": "json_array_get",
 }
 _NAMED: dict[str, Rule] = {
-    **{name: (lambda _, __, kind=_type(kind): kind) for kind, names in _FIXED.items() for name in names.split()},
+    **{name: _always(kind) for kind, names in _FIXED.items() for name in names.split()},
     **dict.fromkeys(("array_union", "trim_array", "map_concat", "map_union"), lambda _, kinds: kinds[0]),
     "array_histogram": lambda _, kinds: map_of(part_of(kinds[0]), _type("BIGINT")),
     "histogram": lambda _, kinds: map_of(kinds[0], _type("BIGINT")),
@@ -182,12 +188,14 @@ def _ranked(node: Any) -> Any:
 
 
 _CLASSES = {
-    "VARCHAR": "SplitPart Pad Replace RegexpReplace RegexpExtract Format TimeToStr JSONExtractScalar Hex ToBase64 Decode JSONFormat"
+    "VARCHAR": "SplitPart Pad Replace RegexpReplace RegexpExtract Format TimeToStr JSONExtractScalar Hex ToBase64 Decode"
+               " JSONFormat"
                " ArrayToString GroupConcat Trim Chr ConcatWs Translate Typeof",
     "VARBINARY": "Unhex FromBase64 Encode MD5Digest SHA SHA2Digest HexString",
     "BIGINT": "ArrayPosition WidthBucket RegexpCount StrPosition Length BitwiseXorAgg RegrCount ApproxDistinct",
     "BOOLEAN": "RegexpLike JSONArrayContains ArrayContains StartsWith EndsWith IsNan LogicalAnd LogicalOr Exists",
-    "DOUBLE": "Cos Cosh Sin Sinh Tan Tanh Acos Asin Atan Atan2 Sqrt Cbrt Exp Ln Log Pow Degrees Radians Pi Stddev StddevPop StddevSamp"
+    "DOUBLE": "Cos Cosh Sin Sinh Tan Tanh Acos Asin Atan Atan2 Sqrt Cbrt Exp Ln Log Pow Degrees Radians Pi Stddev StddevPop"
+              " StddevSamp"
               " Variance VariancePop Corr CovarPop CovarSamp RegrSlope RegrIntercept Skewness Kurtosis",
     "ARRAY(VARCHAR)": "Split RegexpSplit RegexpExtractAll",
     "MAP(VARCHAR, VARCHAR)": "StrToMap",
@@ -195,9 +203,9 @@ _CLASSES = {
     "UUID": "Uuid",
 }
 
-TYPES |= {
-    **{getattr(exp, name): _by(lambda _, kind=_type(kind): kind) for kind, names in _CLASSES.items() for name in names.split()},
-    **dict.fromkeys((exp.Transform, exp.ArrayFilter, exp.ArraySort), {"annotator": _with_lambda}),
+TYPES = KNOWN | {
+    **{getattr(exp, name): _by(_always(kind)) for kind, names in _CLASSES.items() for name in names.split()},
+    **{kind: {"annotator": _with_lambda} for kind in (exp.Transform, exp.ArrayFilter, exp.ArraySort)},
     **dict.fromkeys((exp.Reverse, exp.Substring, exp.Trunc, exp.ArrayDistinct, exp.ArrayExcept, exp.ArraySlice, exp.ArrayRemove),
                     _by(lambda node: node.this.type)),
     **dict.fromkeys((exp.Max, exp.Min, exp.ArgMax, exp.ArgMin), _by(_ranked)),
@@ -216,5 +224,6 @@ TYPES |= {
     exp.Rand: _by(lambda node: _type("DOUBLE") if node.this is None else node.this.type),
     exp.Round: _by(lambda node: node.this.type if not is_decimal(node.this) else None),
     exp.Sign: _by(lambda node: _type("DOUBLE") if digits(node.this) is None else _type("INTEGER")),
-    exp.Sub: {"annotator": _minus(TYPES[exp.Sub]["annotator"])},
+    exp.Sub: {"annotator": _minus(KNOWN[exp.Sub]["annotator"])},
 }
+"""What sqlglot is told about Athena\'s types."""

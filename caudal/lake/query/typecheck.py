@@ -24,17 +24,20 @@ _GROUPS = {
 _WANTED: dict[str, tuple[str, ...]] = {
     # function and argument, to what it may be
     **dict.fromkeys("Upper Lower Trim Replace Split SplitPart RegexpLike RegexpExtract RegexpExtractAll RegexpReplace RegexpSplit"
-                    " RegexpCount Translate StrPosition Levenshtein StartsWith StrToMap StrToTime ParseDatetime FromISO8601Timestamp"
+                    " RegexpCount Translate StrPosition Levenshtein StartsWith StrToMap StrToTime ParseDatetime"
+                    " FromISO8601Timestamp"
                     " FromISO8601Date GroupConcat Like Encode FromBase64 Unhex".split(), ("text",)),
     **dict.fromkeys("Substring Length Pad".split(), ("text", "bytes")), "Reverse": ("text", "bytes", "array"),
     **dict.fromkeys("MD5Digest SHA SHA2Digest Hex ToBase64 Decode".split(), ("bytes",)),
     **dict.fromkeys("JSONExtract JSONExtractScalar".split(), ("text", "json")), "ParseJSON": ("text",), "JSONFormat": ("json",),
-    **dict.fromkeys("Abs Sign Sqrt Cbrt Exp Ln Log Pow Floor Ceil Round Trunc Degrees Radians Sin Cos Tan Sinh Cosh Tanh Asin Acos Atan"
+    **dict.fromkeys("Abs Sign Sqrt Cbrt Exp Ln Log Pow Floor Ceil Round Trunc Degrees Radians Sin Cos Tan Sinh Cosh Tanh Asin"
+                    " Acos Atan"
                     " Atan2 IsNan UnixToTime Chr BitwiseAnd BitwiseOr BitwiseXor BitwiseNot Stddev StddevPop StddevSamp Variance"
                     " VariancePop Corr CovarPop CovarSamp RegrSlope RegrIntercept Skewness Kurtosis ApproxQuantile BitwiseAndAgg"
                     " BitwiseOrAgg BitwiseXorAgg".split(), ("number",)),
     "Sum": ("number", "interval"), "Avg": ("number", "interval"),
-    **dict.fromkeys("Year Month Day Hour Minute Second Quarter Week WeekOfYear DayOfMonth DayOfWeekIso DayOfYear YearOfWeek Extract"
+    **dict.fromkeys("Year Month Day Hour Minute Second Quarter Week WeekOfYear DayOfMonth DayOfWeekIso DayOfYear YearOfWeek"
+                    " Extract"
                     .split(), ("time", "interval")),
     **dict.fromkeys("DateTrunc TimestampTrunc DateAdd DateDiff TimeToStr TimeToUnix LastDay".split(), ("time",)),
     **dict.fromkeys("LogicalAnd LogicalOr CountIf And Or Not".split(), ("boolean",)),
@@ -45,10 +48,12 @@ _WANTED: dict[str, tuple[str, ...]] = {
 }
 _NAMED = {
     **dict.fromkeys("at_timezone with_timezone to_iso8601 format_datetime millisecond yow".split(), ("time",)),
-    **dict.fromkeys("codepoint hamming_distance regexp_position url_extract_host url_extract_path url_extract_query url_extract_protocol"
+    **dict.fromkeys("codepoint hamming_distance regexp_position url_extract_host url_extract_path url_extract_query"
+                    " url_extract_protocol"
                     " url_extract_port url_extract_fragment url_extract_parameter url_encode url_decode from_base64url"
                     " split_to_multimap".split(), ("text",)),
-    **dict.fromkeys("is_finite is_infinite bit_count bitwise_left_shift bitwise_right_shift geometric_mean to_base".split(), ("number",)),
+    **dict.fromkeys("is_finite is_infinite bit_count bitwise_left_shift bitwise_right_shift geometric_mean to_base".split(),
+                    ("number",)),
     **dict.fromkeys("json_array_length json_array_get json_size is_json_scalar".split(), ("text", "json")),
     "every": ("boolean",), "to_base64url": ("bytes",),
 }
@@ -56,7 +61,8 @@ _NAMED = {
 _SPELLED = {
     "TimeToStr": "date_format", "StrToTime": "date_parse", "GroupConcat": "listagg", "MD5Digest": "md5", "SHA2Digest": "sha256",
     "SHA": "sha1", "DateDiff": "date_diff", "LogicalAnd": "bool_and", "LogicalOr": "bool_or", "UnixToTime": "from_unixtime",
-    "TimeToUnix": "to_unixtime", "ArraySize": "cardinality", "TimestampTrunc": "date_trunc", "Substring": "substr", "Hex": "to_hex",
+    "TimeToUnix": "to_unixtime", "ArraySize": "cardinality", "TimestampTrunc": "date_trunc", "Substring": "substr",
+    "Hex": "to_hex",
     "Unhex": "from_hex", "StrPosition": "strpos", "StrToMap": "split_to_map", "Encode": "to_utf8", "Decode": "from_utf8",
     "ArrayToString": "array_join", "Pow": "power", "Trunc": "truncate", "ApproxQuantile": "approx_percentile",
     "Levenshtein": "levenshtein_distance", "ArrayContains": "contains", "ParseJSON": "json_parse", "LastDay": "last_day_of_month",
@@ -64,13 +70,16 @@ _SPELLED = {
 }
 """Athena's names of those that the parser calls otherwise."""
 _TOLD = {"text": "varchar", "bytes": "varbinary", "time": "date or timestamp"}
-_CAST = {"text": "varchar", "number": "double", "time": "timestamp", "bytes": "varbinary", "boolean": "boolean", "array": "array(…)",
+_CAST = {"text": "varchar", "number": "double", "time": "timestamp", "bytes": "varbinary", "boolean": "boolean",
+         "array": "array(…)",
          "map": "map(…)", "json": "json"}
-_SECOND = frozenset("Pow Log Atan2 RegexpLike StartsWith Levenshtein BitwiseAnd BitwiseOr BitwiseXor Corr CovarPop CovarSamp RegrSlope"
+_SECOND = frozenset("Pow Log Atan2 RegexpLike StartsWith Levenshtein BitwiseAnd BitwiseOr BitwiseXor Corr CovarPop CovarSamp"
+                    " RegrSlope"
                     " RegrIntercept Split And Or Like DateDiff".split())
 """Those whose second argument is of the same kind as the first."""
 
-_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In, exp.NullSafeEQ, exp.NullSafeNEQ, exp.Nullif)
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In, exp.NullSafeEQ, exp.NullSafeNEQ,
+                exp.Nullif)
 _UNIONS = (exp.Coalesce, exp.Case, exp.If, exp.Greatest, exp.Least, exp.Array)
 
 
@@ -91,8 +100,6 @@ def check_types(statement: Statement, tree: Any) -> None:
             rows = [row.expressions if isinstance(row, exp.Tuple) else [row] for row in node.expressions]
             for column in zip(*rows, strict=False):
                 _same(statement, node, list(column), "put together")
-        elif isinstance(node, exp.Having):
-            _no_aliases(statement, node)
         elif isinstance(node, exp.Select) and node.args.get("distinct") and node.args.get("order"):
             _sorted(statement, node)
         _conditions(statement, node)
@@ -155,7 +162,8 @@ def _joined(statement: Statement, node: Any) -> None:
         return
     wrong = next((value for value in values if group(value) not in ("text", "bytes", "")), None)
     if wrong is not None:
-        raise QueryError(f"TYPE_MISMATCH: cannot concatenate {type_name(wrong)}", hint="cast it to varchar", **statement.place(node))
+        raise QueryError(f"TYPE_MISMATCH: cannot concatenate {type_name(wrong)}", hint="cast it to varchar",
+                         **statement.place(node))
     _same(statement, node, values, "concatenate")
 
 
@@ -166,14 +174,6 @@ def _columns(statement: Statement, node: Any) -> None:
                          hint="select as many columns on both sides", **statement.place(node))
     for one, other in zip(left, right, strict=True):
         _same(statement, node, [one, other], f"make one column of {node.key.upper()} from")
-
-
-def _no_aliases(statement: Statement, having: Any) -> None:
-    """HAVING knows columns, not the result's names."""
-    for column in having.find_all(exp.Column):
-        if not column.table and column.find_ancestor(exp.Query) is having.parent:
-            raise QueryError(f"column {column.name} is not there for HAVING, which takes no name of the result",
-                             hint="write the expression again", **statement.place(column))
 
 
 def _sorted(statement: Statement, select: Any) -> None:
@@ -191,8 +191,9 @@ def _conditions(statement: Statement, node: Any) -> None:
     parts = []
     if isinstance(node, exp.Where | exp.Having):
         parts = [node.this]
-    elif isinstance(node, exp.If) and not (isinstance(node.parent, exp.Case) and node.parent.this is not None):
-        parts = [node.this]
+    elif isinstance(node, exp.If):
+        is_compared = isinstance(node.parent, exp.Case) and node.parent.this is not None
+        parts = [] if is_compared else [node.this]
     elif isinstance(node, exp.Join):
         parts = [node.args.get("on")]
     elif isinstance(node, exp.Case) and node.this is not None:
@@ -220,5 +221,5 @@ def _arguments(statement: Statement, node: Any) -> None:
             usual = node.sql_name().lower() if isinstance(node, exp.Func) else node.key
             name = named or _SPELLED.get(type(node).__name__, usual)
             takes = " or ".join(_TOLD.get(kind, kind) for kind in wanted)
-            raise QueryError(f"TYPE_MISMATCH: {name} takes {takes}, not {type_name(value)}", hint=f"cast it: CAST(… AS {_CAST[wanted[0]]})",
-                             **statement.place(node))
+            raise QueryError(f"TYPE_MISMATCH: {name} takes {takes}, not {type_name(value)}",
+                             hint=f"cast it: CAST(… AS {_CAST[wanted[0]]})", **statement.place(node))

@@ -14,25 +14,34 @@ from caudal.lake.query.allowed import FUNCTIONS_WRITTEN
 
 _BEFORE_PARENTHESIS = frozenset(
     """
-    all and any array as asc between bigint boolean by case char cross cube date decimal desc distinct double else end except exists
+    all and any array as asc between bigint boolean by case char cross cube date decimal desc distinct double else end except
+    exists
     fetch filter following from full group having if in inner integer intersect interval is join lateral left like limit
-    map natural not null offset on or order outer over partition preceding real recursive right rollup row select sets smallint some table
+    map natural not null offset on or order outer over partition preceding real recursive right rollup row select sets smallint
+    some table
     then time timestamp tinyint union unnest using values varbinary varchar when where with within
     """.split()
 )
 """Words that may stand before a parenthesis and call nothing."""
 
 _ELSEWHERE = {
-    "ifnull": "coalesce", "nvl": "coalesce", "len": "length", "char_length": "length", "string_agg": "listagg", "group_concat": "listagg",
-    "instr": "strpos", "left": "substr", "right": "substr", "datediff": "date_diff", "dateadd": "date_add", "to_char": "date_format",
-    "strftime": "date_format", "median": "approx_percentile", "list": "array_agg", "iff": "if", "ucase": "upper", "lcase": "lower",
-    "getdate": "now", "date_part": "extract", "array_length": "cardinality", "list_contains": "contains", "array_contains": "contains",
+    "ifnull": "coalesce", "nvl": "coalesce", "len": "length", "char_length": "length", "string_agg": "listagg",
+    "group_concat": "listagg",
+    "instr": "strpos", "left": "substr", "right": "substr", "datediff": "date_diff", "dateadd": "date_add",
+    "to_char": "date_format",
+    "strftime": "date_format", "median": "approx_percentile", "list": "array_agg", "iff": "if", "ucase": "upper",
+    "lcase": "lower",
+    "getdate": "now", "date_part": "extract", "array_length": "cardinality", "list_contains": "contains",
+    "array_contains": "contains",
     "explode": "UNNEST", "collect_list": "array_agg", "to_timestamp": "from_unixtime", "arg_max": "max_by", "arg_min": "min_by",
 }
 _SHORTHANDS = {
-    TokenType.DCOLON: "write CAST(a AS type)", TokenType.CARET: "write bitwise_xor(a, b) or power(a, b)", TokenType.AMP: "write bitwise_and(a, b)",
-    TokenType.PIPE: "write bitwise_or(a, b)", TokenType.NULLSAFE_EQ: "write IS NOT DISTINCT FROM", TokenType.L_BRACE: "write ROW(…) or MAP(…, …)",
-    TokenType.RLIKE: "write regexp_like(a, b)", TokenType.ILIKE: "write lower(a) LIKE b", TokenType.QUALIFY: "put the window into a subquery",
+    TokenType.DCOLON: "write CAST(a AS type)", TokenType.CARET: "write bitwise_xor(a, b) or power(a, b)",
+    TokenType.AMP: "write bitwise_and(a, b)",
+    TokenType.PIPE: "write bitwise_or(a, b)", TokenType.NULLSAFE_EQ: "write IS NOT DISTINCT FROM",
+    TokenType.L_BRACE: "write ROW(…) or MAP(…, …)",
+    TokenType.RLIKE: "write regexp_like(a, b)", TokenType.ILIKE: "write lower(a) LIKE b", TokenType.QUALIFY: "put the window"
+                                                                                                             " into a subquery",
     TokenType.GLOB: "write regexp_like(a, b)",
 }
 _VALUE = (TokenType.R_BRACKET, TokenType.R_PAREN, TokenType.ARRAY, TokenType.IDENTIFIER, TokenType.VAR)
@@ -78,7 +87,9 @@ def _is_value(token: Any) -> bool:
 
 
 def _is_word(token: Any) -> bool:
-    return token is not None and re.fullmatch(r"\w+", token.text) is not None and token.token_type not in (TokenType.STRING, TokenType.NUMBER)
+    if token is None or token.token_type in (TokenType.STRING, TokenType.NUMBER):
+        return False
+    return re.fullmatch(r"\w+", token.text) is not None
 
 
 def _calls(tokens: list[Any], index: int) -> bool:
@@ -93,14 +104,14 @@ def _calls(tokens: list[Any], index: int) -> bool:
         return before is None
     if before.token_type in (TokenType.VAR, TokenType.IDENTIFIER):
         return False  # an alias without AS
-    return not (before.token_type == TokenType.COMMA and _names_columns(tokens, index + 1))
+    return before.token_type != TokenType.COMMA or not _names_columns(tokens, index + 1)
 
 
 def _names_columns(tokens: list[Any], start: int) -> bool:
     """Whether the parenthesis closes before AS (…, as that of a WITH name does."""
     for index in range(start, len(tokens) - 2):
         if tokens[index].token_type == TokenType.R_PAREN:
-            return tokens[index + 1].token_type == TokenType.ALIAS and tokens[index + 2].token_type == TokenType.L_PAREN
+            return [token.token_type for token in tokens[index + 1 : index + 3]] == [TokenType.ALIAS, TokenType.L_PAREN]
     return False
 
 
