@@ -20,13 +20,15 @@ SUFFIXES: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl"
 
 def query(
     context: typer.Context,
-    sql: Annotated[str | None, typer.Argument(help="One SELECT, SHOW, DESCRIBE or EXPLAIN; - reads standard input.", show_default=False)] = None,
+    sql: Annotated[
+        str | None, typer.Argument(help="One SELECT, SHOW, DESCRIBE or EXPLAIN; - reads standard input.", show_default=False)
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from a file.")] = None,
     format: Annotated[Format | None, typer.Option(help="By default what --output's name says, else a table.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of the screen.")] = None,
     limit: Annotated[int | None, typer.Option(help="Show only so many rows; 0 for all.", min=0)] = None,
     at: Annotated[list[str] | None, typer.Option(metavar="TABLE=VERSION", help="Read a table as of a version.")] = None,
-    param: Annotated[list[str] | None, typer.Option(metavar="LITERAL", help="The next ?'s value, as in SQL: 5 or \"'tea'\".")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="LITERAL", help="The next ?'s value: 5, or \"'tea'\".")] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Ask the lake, in Athena's dialect of SQL.

@@ -137,7 +137,7 @@ AGGREGATES: list[tuple[str, Any]] = [(_OF.format(sql), answer) for sql, answer i
 ]] + [
     ("(select array_agg(o order by o) from unnest(array['a', 'b']) with ordinality as u(v, o))", [1, 2]), ("(select sum(a * b) from unnest(array[1, 2], array[3, 4]) as u(a, b))", 11), ("(select max(v) from unnest(map(array['a'], array[5])) as u(k, v))", 5),
     ("(select count(*) from (values 1, 2) as v(x) cross join unnest(sequence(1, x)) as u(y))", 3), ("(select max(x) from (values (1, 'a'), (2, 'b')) as v(x, y))", 2), ("exists(select 1 from (values 1) as v(x) where x = 1)", True),
-    ("(select array_agg(c order by s nulls last) from (select s, count(*) as c from (values 'a', 'b', 'b') as v(s) group by rollup (s)) as t)", [1, 2, 3]), ("n in (select x from (values 7, 8) as v(x))", True), ("n = any (select 7)", True),
+    ("(select array_agg(c order by s nulls last) from (select s, count(*) as c from (values 'a', 'b', 'b') as v(s) group by rollup (s)) as t)", [1, 2, 3]), ("n in (select x from (values 7, 8) as v(x))", True), ("n = any (select 7)", True), ("(select sum(g) from (select grouping(s) as g from (values 'a') as v(s) group by rollup (s)) as t)", 1),
     ("(select x from (values 1, 2, 3) as v(x) order by x desc offset 1 limit 1)", 2), ("(select x from (values 1, 2, 3) as v(x) order by x fetch first 1 rows only)", 1), ("(select count(*) from (select 1 union all select 1 intersect select 1) as t)", 2),
 ]
 

@@ -87,11 +87,10 @@ def _select(node: Any, depth: int, outside: set[int], scan: Callable[[str], str]
         if source is not None:
             yield from _steps(source, depth, outside, scan)
     parts = [part for part in (*node.selects, where, having) if part is not None]
-    for query in (query for part in parts for query in part.find_all(exp.Subquery, exp.Exists, exp.In)):
-        below = query.args.get("query") or query.this
-        if isinstance(below, exp.Query):
+    for query in (found for part in parts for found in part.find_all(exp.Subquery, exp.Exists)):
+        if query.find_ancestor(exp.Query) is node:
             yield depth, "Subquery"
-            yield from _steps(below, depth + 1, outside, scan)
+            yield from _steps(query.this, depth + 1, outside, scan)
 
 
 def _of_group(aggregate: Any, query: Any) -> bool:

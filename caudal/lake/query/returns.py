@@ -192,7 +192,7 @@ _CLASSES = {
                " JSONFormat"
                " ArrayToString GroupConcat Trim Chr ConcatWs Translate Typeof",
     "VARBINARY": "Unhex FromBase64 Encode MD5Digest SHA SHA2Digest HexString",
-    "BIGINT": "ArrayPosition WidthBucket RegexpCount StrPosition Length BitwiseXorAgg RegrCount ApproxDistinct",
+    "BIGINT": "ArrayPosition WidthBucket RegexpCount StrPosition Length BitwiseXorAgg RegrCount ApproxDistinct Grouping",
     "BOOLEAN": "RegexpLike JSONArrayContains ArrayContains StartsWith EndsWith IsNan LogicalAnd LogicalOr Exists",
     "DOUBLE": "Cos Cosh Sin Sinh Tan Tanh Acos Asin Atan Atan2 Sqrt Cbrt Exp Ln Log Pow Degrees Radians Pi Stddev StddevPop"
               " StddevSamp"

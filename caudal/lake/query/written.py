@@ -10,7 +10,7 @@ from typing import Any
 from sqlglot.tokens import TokenType
 
 from caudal.errors import QueryError
-from caudal.lake.query.allowed import FUNCTIONS_WRITTEN
+from caudal.lake.query.allowed import FUNCTIONS_WRITTEN, UNSERVED
 
 _BEFORE_PARENTHESIS = frozenset(
     """
@@ -97,7 +97,7 @@ def _calls(tokens: list[Any], index: int) -> bool:
     token = tokens[index]
     if index + 1 >= len(tokens) or tokens[index + 1].token_type != TokenType.L_PAREN or not _is_word(token):
         return False
-    if token.text.lower() in _BEFORE_PARENTHESIS or token.token_type == TokenType.IDENTIFIER:
+    if token.text.lower() in _BEFORE_PARENTHESIS:
         return False
     before = tokens[index - 1] if index else None
     if before is None or before.token_type in (TokenType.ALIAS, TokenType.R_PAREN, TokenType.WITH, TokenType.RECURSIVE):
@@ -117,6 +117,9 @@ def _names_columns(tokens: list[Any], start: int) -> bool:
 
 def _unknown(sql: str, token: Any) -> QueryError:
     name = token.text.lower()
+    if name in UNSERVED:
+        return QueryError(f"NOT_SUPPORTED: function {name} is Athena's, and does not run here", hint="write it with others",
+                          **place(sql, token.start))
     match = [_ELSEWHERE[name]] if name in _ELSEWHERE else get_close_matches(name, sorted(FUNCTIONS_WRITTEN), 1)
     hint = f"did you mean {match[0]}?" if match else "check its name in Athena's documentation"
     return QueryError(f"function {name} does not exist, or may not run", hint=hint, **place(sql, token.start))
