@@ -16,6 +16,7 @@ from caudal.contract import TIMESTAMP
 
 
 def at(*parts: int) -> datetime:
+    """A time in UTC."""
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
 
 
