@@ -108,6 +108,12 @@ def test_a_query_prints_a_table_and_writes_what_programs_read(shell):
     assert shell("query", sql).splitlines()[0] == "product_id  revenue"
     assert [row["product_id"] for row in shell.json("query", sql)] == ["moka", "teapot"]
     assert shell("query", "-", "--format", "csv", input="SELECT NULL AS a, '' AS b, 1.50 AS c") == 'a,b,c\n,"",1.50\n'
+    by_value = "SELECT count(*) AS n FROM sale WHERE product_id = ? AND quantity >= ?"
+    assert shell.json("query", by_value, "--param", "'moka'", "--param", "0")[0]["n"] > 0
+    assert shell("query", "SHOW TABLES LIKE 'sale*'").split() == ["tab_name", "sale", "sale_csv", "sale_csv_history", "sale_history"]
+    shell("query", "SHOW TABLES IN other", code=2)
+    assert "no database other" in shell.errors
+    shell("query", "PREPARE p FROM SELECT 1")
     shell("query", "SELECT * FROM sale_csv", "--output", "sales.parquet")
     assert pq.read_table(shell.folder / "sales.parquet").num_rows == 361
     (shell.folder / "count.sql").write_text("SELECT count(*) AS n FROM product")
