@@ -34,8 +34,8 @@ from caudal.maintain import maintain
 ITEMS = 50
 """Of each file to import."""
 
-EVERY = {"store": 1, "writer": 1, "importer": 1, "replay": 2, "publisher": 4, "trainer": 6, "maintainer": 3, "query": 1}
-"""Each stage, in how many turns it works once, if it is not the one that the fault comes to."""
+EVERY = {"store": 1, "writer": 1, "importer": 1, "replay": 3, "publisher": 8, "trainer": 8, "maintainer": 5, "query": 1}
+"""Each stage, at every which turn it works, if it is not the one that the fault comes to."""
 
 GAPS = {"store": 60, "writer": 60, "importer": 60, "publisher": 60, "maintainer": 60}
 """Calls of the disk between two faults, at most, of stages that make many; of others 10."""
@@ -62,7 +62,7 @@ class Shop:
     def live(self, stage, rounds):
         for turn in count():
             for name, every in EVERY.items():
-                if name != stage and turn % every:
+                if name != stage and (turn + 1) % every:
                     continue
                 self.strikes.armed = name == stage
                 try:

@@ -30,7 +30,7 @@ def struck(folder, stage, fault, rounds=ROUNDS):
     """Let the shop work under the fault; whatever it says besides is a defect."""
     ran = subprocess.run(
         [sys.executable, str(HERE / "struck.py"), str(folder), stage, fault, SEED, str(rounds)],
-        capture_output=True, text=True, timeout=60 + 10 * rounds, check=False,
+        capture_output=True, text=True, timeout=120 + 20 * rounds, check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, ""), f"CAUDAL_FAULT_SEED={SEED}: {ran.stderr}"
 

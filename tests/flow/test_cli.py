@@ -207,8 +207,8 @@ def test_maintain_merges_says_so_and_changes_no_answer(shell):
     assert "merged" in shell("maintain").splitlines()[0]
 
 
-def test_verify_looks_at_the_stream_too(shell):
-    """A catalog that was lost accounts for nothing, and must not say that all is well without a word."""
+def test_verify_misses_a_catalog_that_was_lost(shell):
+    """It accounts for nothing, and so everything adds up: all waits to be delivered once more."""
     counted = shell.json("verify")["shards"]
     assert sum(shard["waiting"] for shard in counted) == 0
     catalog = shell.folder / "caudal-data" / "catalog.db"
@@ -216,9 +216,10 @@ def test_verify_looks_at_the_stream_too(shell):
     for path in kept:
         path.unlink()
     try:
-        said = shell("verify")
-        waiting = sum(shard["read"] for shard in counted)
-        assert f"{waiting:,} wait to be delivered" in said
+        found = shell.json("verify", code=1)
+        assert sum(shard["waiting"] for shard in found["shards"]) == sum(shard["read"] for shard in counted)
+        assert {problem.partition(":")[0] for problem in found["problems"]} >= {"product", "sale", "sale_csv"}
+        assert all("of a catalog that had more commits than this one" in problem for problem in found["problems"])
     finally:
         for path, data in kept.items():
             path.write_bytes(data)

@@ -22,6 +22,8 @@ SLOWEST_SECONDS = 0.1
 """… the more the nearer it is, up to this."""
 PATIENCE_SECONDS = 1.0
 """How long a write waits at the limit before it is refused."""
+WAITING = 8
+"""Writes that wait so at once in a process; more are refused right away, so that its threads are not all taken."""
 MB = 1 << 20
 
 
@@ -35,6 +37,7 @@ class Backpressure:
         self._looks: dict[str, float] = {}
         self._shares: dict[str, float] = {}
         self._looking = threading.Lock()
+        self._room = threading.Semaphore(WAITING)
 
     def __call__(self, names: Collection[str]) -> None:
         """Let writes to these streams pass, sooner or later. Raises Throttled at the limit, Unavailable before a full disk."""
@@ -67,17 +70,25 @@ class Backpressure:
         return held if held < SLOW_FROM * self._limit else waiting_bytes(stream, name, self._reached(name))
 
     def _hold(self, name: str) -> None:
-        share, until = self._shares[name], time.monotonic() + PATIENCE_SECONDS
+        share = self._shares[name]
         if share < 1:
             time.sleep(SLOWEST_SECONDS * (share - SLOW_FROM) / (1 - SLOW_FROM))
-            return
-        while share >= 1:
-            if time.monotonic() >= until:
-                told = f"table {name}: {share * self._limit / MB:,.0f} MB wait to be delivered, and stream.waiting_mb is"
-                raise Throttled(f"{told} {self._limit / MB:g}", hint="try again later; `caudal status` says why they wait")
-            time.sleep(LOOK_SECONDS / 4)
-            self._look(name, time.monotonic())
-            share = self._shares[name]
+        elif not self._clears(name):
+            told = f"table {name}: {share * self._limit / MB:,.0f} MB wait to be delivered, and stream.waiting_mb is"
+            raise Throttled(f"{told} {self._limit / MB:g}", hint="try again later; `caudal status` says why they wait")
+
+    def _clears(self, name: str) -> bool:
+        """Whether deliveries catch up while there is patience."""
+        if not self._room.acquire(blocking=False):
+            return False
+        try:
+            until = time.monotonic() + PATIENCE_SECONDS
+            while self._shares[name] >= 1 and time.monotonic() < until:
+                time.sleep(LOOK_SECONDS / 4)
+                self._look(name, time.monotonic())
+            return self._shares[name] < 1
+        finally:
+            self._room.release()
 
 
 def held_back(stage: S, gate: Gate) -> S:

@@ -87,6 +87,26 @@ def test_writes_are_slower_the_more_waits(stages, monkeypatch):
     assert waits and waits == sorted(waits) and waits[-1] <= gate.SLOWEST_SECONDS
 
 
+def test_at_the_limit_a_few_writes_wait_and_the_others_are_refused_at_once(stages, monkeypatch):
+    sell_until_refused(stages)
+    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr(gate, "LOOK_SECONDS", 0.05)
+    took = []
+
+    def sell_and_time():
+        started = time.monotonic()
+        with pytest.raises(Throttled):
+            sell(stages, 0)
+        took.append(time.monotonic() - started)
+
+    threads = [threading.Thread(target=sell_and_time) for _ in range(gate.WAITING + 4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([seconds for seconds in took if seconds < 0.9]) == 4
+
+
 def test_an_import_waits_for_the_writer_and_then_goes_on(stages, tmp_path):
     path, told = tmp_path / "sales.csv", []
     path.write_text("sale_id,note\n" + "".join(f"i{n},{'x' * 500}\n" for n in range(3000)))
