@@ -41,8 +41,12 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class TransformConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[transform]`: from record to row."""
 
-    url: str = "inprocess:"
-    """Where the user's functions run."""
+    url: str = "process:"
+    """Where the user's functions run: each in a process of its own, or `inprocess:`, in the writer's, without limits."""
+    seconds: float = 30.0
+    """How long one call of a function may take, in a process of its own."""
+    memory_mb: int = 1024
+    """Memory that a function may take, in a process of its own; measured on Linux."""
 
 
 class WriterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -246,6 +250,8 @@ def _typed(variable: str, text: str, default: Any) -> Any:
 def _check_values(config: Config) -> None:
     for name, value, low, high in (
         ("stream.shards", config.stream.shards, 1, 1024), ("writer.lease_seconds", config.writer.lease_seconds, 1, inf),
+        ("transform.seconds", config.transform.seconds, 0.1, threading.TIMEOUT_MAX),
+        ("transform.memory_mb", config.transform.memory_mb, 64, 1 << 30),
         ("stream.retention_hours", config.stream.retention_hours, 0, inf), ("query.memory_mb", config.query.memory_mb, 64, inf),
         ("query.seconds", config.query.seconds, 0.001, threading.TIMEOUT_MAX),
         ("query.threads", config.query.threads, 0, 1024), ("trainer.every_seconds", config.trainer.every_seconds, 0, inf),

@@ -24,6 +24,7 @@ def load_pipeline(path: Path) -> tuple[Pipeline, Config]:
     unique = list({id(pipeline): pipeline for pipeline in found}.values())
     if len(unique) != 1:
         raise UsageError(f"{path}: has {len(unique)} pipelines", hint="it needs one: shop = Pipeline('shop')")
+    unique[0].file = path.resolve()
     return unique[0], load_config(path.resolve().parent)
 
 

@@ -28,6 +28,7 @@ class Pipeline:
 
     def __init__(self, name: str) -> None:
         self.name = check_name("pipeline", name)
+        self.file: Path | None = None  # that it was loaded from
         self.tables: dict[str, Table] = {}
         self.recommenders: dict[str, Recommender] = {}
 
@@ -121,10 +122,14 @@ class Stages:
 
     def endpoint(self) -> Endpoint:
         """The endpoint; it answers once it is started."""
+        return open_endpoint(self.config.url("endpoint"), self.shop())
+
+    def shop(self) -> Shop:
+        """What an endpoint serves."""
         tables, recommenders = self.pipeline.tables, self.pipeline.recommenders
-        return open_endpoint(self.config.url("endpoint"), Shop(
-            contracts(tables), open_transforms(tables, self.config.url("transform")), recommenders, self.store, self.stream,
-            self.catalog, self.query, self.models, self.config.endpoint.stale_seconds))
+        return Shop(
+            contracts(tables), open_transforms(tables, self.config.url("transform"), self.config), recommenders, self.store,
+            self.stream, self.catalog, self.query, self.models, self.config.endpoint.stale_seconds)
 
     def table(self, name: str) -> Table:
         """A declared table. Raises NotFound."""

@@ -74,10 +74,10 @@ def _read_key(table: str, column: Column, value: Any) -> Any:
         raise InvalidItem(told, hint=f"give {column.name} as {column.sql}") from None
 
 
-def open_transforms(tables: Mapping[str, Table], url: str) -> dict[str, Transform]:
+def open_transforms(tables: Mapping[str, Table], url: str, config: Config | None = None) -> dict[str, Transform]:
     """Name in SQL to what makes its rows of records: the one that its writer runs."""
     return {
-        name: open_transform(url, table.contract, table.lake[name].contract, delivery.transform)  # type: ignore[arg-type]
+        name: open_transform(url, table.contract, table.lake[name].contract, delivery.transform, config)  # type: ignore[arg-type]
         for table in tables.values() for name, delivery in table.deliveries.items()
     }
 

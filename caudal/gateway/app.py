@@ -11,8 +11,9 @@ from typing import Any
 from caudal.errors import CaudalError
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.faults import AwsError, as_aws
+from caudal.gateway.s3.proxy import Proxy
 from caudal.gateway.signatures import Signatures
-from caudal.gateway.wire import Call, Request, Response, answer, fault, parse
+from caudal.gateway.wire import Call, Headers, Request, Response, answer, fault, parse
 from caudal.serve.address import is_local_url
 
 THREADS = 64
@@ -25,13 +26,12 @@ log = logging.getLogger("caudal.gateway")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class App:
     """Answers AWS's clients; what is for no service of ours is S3's, and goes to `s3` as it is."""
 
-    def __init__(self, cloud: Cloud, s3: Application | None, signatures: Signatures, local: bool) -> None:
+    def __init__(self, cloud: Cloud, s3: Proxy, signatures: Signatures, local: bool) -> None:
         self._cloud = cloud
         self._s3 = s3
         self._signatures = signatures
@@ -40,8 +40,16 @@ class App:
         self._threads = ThreadPoolExecutor(THREADS, "aws")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        if self._s3 is not None and self._signatures.service_of(headers, scope["query_string"].decode("latin-1")) == "s3":
+        try:
+            self._guard(headers)
+        except AwsError as error:
+            await self._send(fault(None, error), send)
+            return
+        if self._signatures.service_of(headers, scope["query_string"].decode("latin-1")) == "s3":
             await self._s3(scope, receive, send)
             return
         body = await _body(receive)
@@ -57,11 +65,16 @@ class App:
             return
         await self._send(response, send)
 
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Until the server ends."""
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await self._s3.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await send({"type": "lifespan.shutdown.complete"})
+
     async def _forward(self, scope: Scope, body: bytes, send: Send) -> None:
         """A request without a signature that is no other service's is S3's."""
-        if self._s3 is None:
-            await self._send(fault(None, AwsError("UnknownOperationException", "no service of caudal knows this request")), send)
-            return
         sent = False
 
         async def receive() -> dict[str, Any]:
@@ -76,7 +89,6 @@ class App:
     def _respond(self, request: Request) -> Response | None:
         call: Call | None = None
         try:
-            self._guard(request)
             call = parse(self._models, request)
             if call is None:
                 return None
@@ -91,9 +103,9 @@ class App:
                 _log_fault(call, error)
             return fault(call, as_aws(error))
 
-    def _guard(self, request: Request) -> None:
+    def _guard(self, headers: Headers) -> None:
         """A page in a browser may neither ask us by another name nor from another origin."""
-        host, origin = request.headers.get("host", "localhost"), request.headers.get("origin")
+        host, origin = headers.get("host", "localhost"), headers.get("origin")
         if self._local and not is_local_url(f"//{host}"):
             raise AwsError("AccessDeniedException", "this endpoint answers to localhost and 127.0.0.1 alone", status=403)
         if origin is not None and not is_local_url(origin):
@@ -115,10 +127,6 @@ class App:
         while (part := await loop.run_in_executor(self._threads, next, body, None)) is not None:
             await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
-
-    def close(self) -> None:
-        """End the threads."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 async def _body(receive: Receive) -> bytes | None:

@@ -1,6 +1,6 @@
 """What the services remember beside items, records and rows: named documents, durable, in one SQLite file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,11 @@ class Documents:
 
         body = self._db.transact(work)
         return msgspec.json.decode(body) if body is not None else None
+
+    def remove_all(self, places: Iterable[tuple[str, str]]) -> None:
+        """Take many away, of a kind and a name each, together."""
+        gone = list(places)
+        self._db.transact(lambda db: db.executemany("DELETE FROM document WHERE kind = ? AND name = ?", gone).get)
 
     def close(self) -> None:
         """Release the file."""

@@ -12,6 +12,9 @@ HEAD = """# AWS's own APIs
 refused by its name with AWS's own `UnknownOperationException`; no answer is canned. This page is generated from
 `caudal/gateway/`.
 
+S3 is SeaweedFS, a process beside the endpoint that starts with the first request for it; requests that are no other
+service's are handed on to it as they are.
+
 There is one account, `000000000000`, and one region, `[gateway] region`. Without `[gateway] credentials` every request is
 answered whoever signed it, but only on this machine; with it, a wrong signature is refused. AWS's quotas are off unless
 `[gateway] limits` is on.

@@ -11,6 +11,7 @@ import uvicorn
 from caudal.errors import BackendError, ConfigError
 from caudal.gateway.app import App
 from caudal.gateway.cloud import Cloud
+from caudal.gateway.s3.proxy import Proxy
 from caudal.gateway.signatures import Signatures
 from caudal.pipeline import Stages
 from caudal.serve.address import address_of
@@ -28,10 +29,10 @@ class Gateway:
         signatures = Signatures.from_file(config.credentials)
         self._socket = _listen(host, port)
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
-        self._cloud = Cloud(stages, self.address)
-        self._app = App(self._cloud, None, signatures, local)
+        self._cloud = Cloud(stages, self.address, signatures.credentials)
+        self._app = App(self._cloud, Proxy(self._cloud.s3.url), signatures, local)
         self._server = uvicorn.Server(uvicorn.Config(
-            self._app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False,
+            self._app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS, backlog=2048,
         ))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="aws", daemon=True)
@@ -49,6 +50,11 @@ class Gateway:
             time.sleep(0.002)
 
     @property
+    def s3_process(self) -> int:
+        """Process id of the S3 server; 0 if none was needed yet."""
+        return self._cloud.s3.process
+
+    @property
     def alive(self) -> bool:
         """Whether it answers."""
         return self._thread.is_alive()
@@ -60,7 +66,6 @@ class Gateway:
         if self._thread.ident is not None:
             self._thread.join()
         self._socket.close()
-        self._app.close()
         self._cloud.close()
 
 

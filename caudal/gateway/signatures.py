@@ -30,7 +30,7 @@ class Signatures:
     """The credentials that are accepted: access key id to secret; without any, every request is."""
 
     def __init__(self, credentials: Mapping[str, str]) -> None:
-        self._credentials = credentials
+        self.credentials = credentials
 
     @classmethod
     def from_file(cls, path: str) -> "Signatures":
@@ -48,12 +48,12 @@ class Signatures:
 
     def verify(self, request: Request) -> None:
         """Raises AwsError for a request that none of the credentials signed, as it is and in the last five minutes."""
-        if not self._credentials:
+        if not self.credentials:
             return
         found = _AUTHORIZATION.match(request.headers.get("authorization", ""))
         if found is None:
             raise AwsError("MissingAuthenticationTokenException", "Request is missing Authentication Token", status=403)
-        secret = self._credentials.get(found["key"])
+        secret = self.credentials.get(found["key"])
         if secret is None:
             raise AwsError("UnrecognizedClientException", "The security token included in the request is invalid.", status=403)
         if not hmac.compare_digest(_signature(request, found, secret), found["signature"]):

@@ -194,6 +194,11 @@ class ModelRegistry:
         card = self.card(recommender, version)
         return load_model(self._verify(card)), card
 
+    def export(self, recommender: str, version: int) -> tuple[bytes, bytes]:
+        """A version's card, as JSON, and its bytes, verified. Raises NotFound."""
+        card = self.card(recommender, version)
+        return self._files.get(_path(recommender, version, "card.json")), self._verify(card)
+
     def _verify(self, card: Card) -> bytes:
         """The bytes of a version, proven to be those that were added."""
         path = _path(card.recommender, card.version, "model.bin")

@@ -1,7 +1,9 @@
 """The embedded writer: one thread a delivery, whole batches in Arrow from the stream to the committed file."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -9,7 +11,7 @@ import pyarrow as pa
 
 from caudal.config import Config
 from caudal.contract import Contract, Delivery, UserFunction
-from caudal.errors import Fenced
+from caudal.errors import CaudalError, Fenced
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
 from caudal.ingest.writer.budget import Budget, paused
@@ -58,7 +60,7 @@ class InprocessWriter(Writer):
     ) -> Self:
         function = delivery.transform
         assert function is None or isinstance(function, UserFunction)
-        transform = open_transform(config.url("transform"), source, table.contract, function)
+        transform = open_transform(config.url("transform"), source, table.contract, function, config)
         return cls(config, database, delivery, table, transform, stream, files, catalog)
 
     def step(self, timeout: float = 1.0) -> int:
@@ -83,6 +85,7 @@ class InprocessWriter(Writer):
 
     def close(self) -> None:
         self._positions = None
+        self._transform.close()
         if self._may_hold:
             self._catalog.release(self._table.name, self._owner)
             self._may_hold = False
@@ -164,8 +167,30 @@ class InprocessWriter(Writer):
         return records
 
     def _transformed(self, run: Records) -> Outcome:
-        outcome = self._transform.apply(run)
+        with self._lease_kept():
+            outcome = self._transform.apply(run)
         return replace(outcome, rejected=with_origins(run, outcome.rejected)) if outcome.rejected else outcome
+
+    @contextmanager
+    def _lease_kept(self) -> Iterator[None]:
+        """Renew the lease while a function of the user's may take its time: or another writer would begin the same anew."""
+        if self._delivery.transform is None:
+            yield
+            return
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self._lease_seconds / 3):
+                with suppress(CaudalError):  # if it is lost, the commit is refused
+                    self._catalog.lease(self._table.name, self._owner, self._lease_seconds)
+
+        thread = threading.Thread(target=renew, name=f"lease of {self._table.name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def _learn_size(self, run: Records) -> None:
         if len(run):
