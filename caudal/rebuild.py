@@ -258,11 +258,12 @@ class _Work:
         if wanted is not None and not (live.same_columns(self.made) and live.contract.key == self.made.contract.key):
             raise UsageError(f"table {self.name}: its columns are other ones now, and rows outside of the range have the old",
                              hint="rebuild all of history: leave the range out")
+        other = "declare a table of another name beside it"
+        if live.source != self.made.source:
+            raise ContractError(f"table {self.name}: its records were those of {live.source}", hint=other)
         refused = evolve(live, replace(self.made, name=self.name)).of("refused")
-        if live.source != self.made.source or (refused and "iceberg" in (live.format, self.made.format)):
-            why = refused[0].why if refused else "another source"
-            raise ContractError(f"table {self.name}: what was published as Iceberg, or is another's, cannot follow: {why}",
-                                hint="declare a table of another name beside it")
+        if refused and "iceberg" in (live.format, self.made.format):
+            raise ContractError(f"table {self.name}: its Iceberg table cannot follow: {refused[0].why}", hint=other)
 
     def _past(self, plan: Plan, done: Positions) -> Past | None:
         """What stands in for records that are to be delivered and have left the stream; None if there are none.

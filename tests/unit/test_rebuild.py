@@ -1,6 +1,7 @@
 """A table made anew beside the one that is shown: by another transform, from the stream and from the lake, and swapped."""
 
 import threading
+import time
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated
@@ -10,6 +11,7 @@ import pytest
 from caudal.config import Config, MaintainConfig, StreamConfig
 from caudal.contract import Delivery, Digits, day, per_batch, personal
 from caudal.errors import ContractError, Fenced, NotFound, QueryError, Unavailable, UsageError
+from caudal.ingest.writer.quarantine import waiting
 from caudal.lake.catalog import Replay, shadow_name
 from caudal.maintain import maintain
 from caudal.pipeline import Pipeline
@@ -400,7 +402,7 @@ def test_what_was_discarded_comes_back_for_the_new_transform_to_judge(opened):
     stages = opened(shop(lambda item: {**item, "qty": "none"} if item["qty"] == 3 else item))
     put(stages, 0, 5)
     flush(stages)
-    (place,) = [(r.shard, r.position) for r in _waiting(stages)]
+    (place,) = [(r.shard, r.position) for r in waiting(stages.catalog, stages.files, "sale")]
     stages.catalog.replay("sale", [Replay(*place, "discarded")], [], 0)
     stages = opened(shop(as_it_is))
     rebuild(stages, "sale")
@@ -408,12 +410,6 @@ def test_what_was_discarded_comes_back_for_the_new_transform_to_judge(opened):
     assert rows(stages)["s3"] == 3
     assert stages.catalog.replayed("sale") == {}
     sound(stages)
-
-
-def _waiting(stages):
-    from caudal.ingest.writer.quarantine import waiting
-
-    return list(waiting(stages.catalog, stages.files, "sale"))
 
 
 def test_two_at_once_are_as_one(opened, config):
@@ -424,12 +420,13 @@ def test_two_at_once_are_as_one(opened, config):
 
     def run():
         with shop(as_it_is).open(config) as other:
-            for _ in range(50):
+            until = time.monotonic() + 60
+            while time.monotonic() < until:
                 try:
                     done.append(rebuild(other, "sale", Range({0: 50, 1: 50})))
                     return
                 except Unavailable:
-                    threading.Event().wait(0.02)
+                    time.sleep(0.02)
 
     threads = [threading.Thread(target=run) for _ in range(2)]
     for thread in threads:
@@ -475,7 +472,7 @@ def test_the_first_position_of_a_time_is_found_in_the_stream(opened):
     times = {
         shard: stages.stream.read("sale", shard, 0).times.tolist() for shard in stages.stream.ends("sale")
     }
-    for when in sorted(time for known in times.values() for time in known):
+    for when in sorted(at for known in times.values() for at in known):
         assert positions_at(stages.stream, "sale", when) == {
             shard: sum(time < when for time in known) for shard, known in times.items()
         }

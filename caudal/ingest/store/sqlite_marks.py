@@ -29,9 +29,11 @@ class Marks(NamedTuple):
 
         Raises ConditionFailed if that is not known any more.
         """
-        gone = db.execute(f"SELECT time FROM gone_{self.id} WHERE key = ?", (key,)).get
-        forgotten = db.execute("SELECT time FROM forgotten WHERE table_id = ?", (self.id,)).get or 0
-        if mark is None and gone is None and as_of <= forgotten:
+        gone, forgotten = db.execute(
+            f"SELECT (SELECT time FROM gone_{self.id} WHERE key = ?), (SELECT time FROM forgotten WHERE table_id = {self.id})",
+            (key,),
+        ).get
+        if mark is None and gone is None and as_of <= (forgotten or 0):
             raise too_long_ago(self.table, forgotten)
         return max(mark or 0, gone or 0) > as_of
 
