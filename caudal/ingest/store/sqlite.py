@@ -52,7 +52,8 @@ def _expires(attribute: str) -> str:
     if not old_names:
         return _EXPIRES.format(name)
     olds = " ".join(  # as `renamed_item` has it: an old name counts where the new one is missing
-        f"WHEN coalesce(json_type(CAST(item AS TEXT), '$.{old}'), 'null') <> 'null' THEN {_EXPIRES.format(old)}" for old in old_names
+        f"WHEN coalesce(json_type(CAST(item AS TEXT), '$.{old}'), 'null') <> 'null' THEN {_EXPIRES.format(old)}"
+        for old in old_names
     )
     return f"CASE WHEN json_type(CAST(item AS TEXT), '$.{name}') IS NOT NULL THEN {_EXPIRES.format(name)} {olds} END"
 

@@ -14,16 +14,27 @@ _word = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.encode
 
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def unknown_members(contract: Contract, raw: bytes) -> dict[str, bytes]:
+    """Name to JSON of what a record has and its contract does not know; of a name that comes twice the last counts.
+
+    Raises one of `UNREADABLE`, or KeyError if the record is not of the contract's form.
+    """
+    known = {name for column in contract.columns for name in (column.name, *column.old_names)}
+    item = _ITEMS[contract.form](_members(raw))
+    return {name: bytes(value) for name, value in item.items() if name not in known}
+
+
 def read_unknown(contract: Contract, raw: bytes) -> str:
     """The unknown members of a record that became a row, as the text of one JSON object; "" if it has none.
 
-    Values stand as they came, to the digit; of a name that comes twice the last counts.
+    Values stand as they came, to the digit.
     """
-    known = {name for column in contract.columns for name in (column.name, *column.old_names)}
     try:
-        item = _ITEMS[contract.form](_members(raw))
-        return _joined({name: bytes(value) for name, value in item.items() if name not in known})
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _joined(unknown_members(contract, raw))
+    except UNREADABLE:
         return _joined({WHOLE: _encode(raw.decode(errors="backslashreplace"))})
 
 
