@@ -39,6 +39,8 @@ class Rescue:
             rows: what was made of the records, by position; records that did not fit have none.
             images: in DynamoDB's form the image that each row was read from, as JSON text; NULL where that is not known.
         """
+        if not len(rows):
+            return rows, 0
         places = rows["_position"].to_numpy() - records.first
         found = {}
         for row in self._suspects(rows, records, places, images).tolist():
