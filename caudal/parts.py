@@ -195,7 +195,7 @@ def _fault(error: Exception) -> CaudalError:
     return CaudalError(f"{type(error).__name__} at {place}", hint="this is a fault of caudal: please report it")
 
 
-def main(part: str, path: str) -> None:
+def main(part: str, path: str, run: Callable[[Stages, threading.Event], None] | None = None) -> None:
     """Run one part until SIGTERM, SIGINT, or the end of standard input: the supervisor is gone."""
     stop = threading.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -209,7 +209,7 @@ def main(part: str, path: str) -> None:
         try:
             _ = stages.catalog  # opened here, once, for both threads
             watcher.start()
-            PARTS[part](stages, stop)
+            (run or PARTS[part])(stages, stop)
         except CaudalError as error:
             write_error(config, part, error)
             raise SystemExit(f"caudal {part}: {error}" + (f"\n  {error.hint}" if error.hint else "")) from None
@@ -224,10 +224,14 @@ def main(part: str, path: str) -> None:
 def _watch_tables(stages: Stages, stop: threading.Event, changed: threading.Event) -> None:
     """Stop when somebody changes the tables: what this process read of the pipeline file is no longer true."""
     declared = {name: lake for table in stages.pipeline.tables.values() for name, lake in table.lake.items()}
+    rebuilt = {name: table.rebuilt for name, table in stages.catalog.tables().items()}
     while not stop.wait(TABLES_SECONDS):
         with contextlib.suppress(CaudalError):
             now = stages.catalog.tables()
-            if any(name in now and not now[name].same_columns(lake) for name, lake in declared.items()):
+            if any(
+                name in now and not (now[name].same_columns(lake) and now[name].rebuilt == rebuilt.get(name, 0))
+                for name, lake in declared.items()
+            ):
                 changed.set()
                 stop.set()
 
@@ -240,4 +244,4 @@ def _watch(stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main(sys.argv[1], sys.argv[2])

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,12 @@ from caudal.config import Config
 PARTS = ("writer", "endpoint", "trainer", "maintainer")
 PUBLISHER = "publisher"
 """The part that a pipeline with Iceberg tables has besides."""
+
+GATEWAY = "gateway"
+"""The part that `caudal up --aws` runs besides."""
+
+MODULES = {GATEWAY: "caudal.gateway"}
+"""Part to the module that runs it, where that is not `caudal.parts`."""
 
 RESTART_SECONDS = (0.2, 10.0)
 """Least and longest wait before a part that died is started again."""
@@ -88,7 +95,7 @@ class Supervisor:
     def _spawn(self, name: str) -> "subprocess.Popen[bytes]":
         # Its standard input ends when this process does, however it does: no orphans.
         return subprocess.Popen(
-            [sys.executable, "-m", "caudal.parts", name, str(self.pipeline.resolve())],
+            [sys.executable, "-m", MODULES.get(name, "caudal.parts"), name, str(self.pipeline.resolve())],
             stdin=subprocess.PIPE, start_new_session=True,
         )
 
@@ -100,7 +107,12 @@ class _Errors(msgspec.Struct):
 
 
 def write_error(config: Config, part: str, error: Any) -> None:
-    """Keep a part's last error where `caudal status` finds it; None clears it."""
+    """Keep a part's last error where `caudal status` finds it; None clears it. A disk that takes nothing stops no part."""
+    with suppress(OSError):
+        _write_error(config, part, error)
+
+
+def _write_error(config: Config, part: str, error: Any) -> None:
     path = _errors_folder(config) / f"{part.replace(' ', '-')}.json"
     if error is None:
         path.unlink(missing_ok=True)

@@ -1,6 +1,7 @@
 """Where an HTTP API listens, read from its URL: this machine alone, unless it says otherwise."""
 
 import ipaddress
+from functools import lru_cache
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from caudal.errors import ConfigError
@@ -30,7 +31,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host == "localhost" or host.endswith(".localhost")
 
 
 def _is_public(parts: SplitResult, url: str) -> bool:
@@ -38,3 +39,12 @@ def _is_public(parts: SplitResult, url: str) -> bool:
     if query not in ({}, {"public": ["yes"]}):
         raise ConfigError(f"{url}: unknown option", hint="there is ?public=yes")
     return bool(query)
+
+
+@lru_cache(256)
+def is_local_url(url: str) -> bool:
+    """Whether a URL's host is this machine's own: `//localhost:80`."""
+    try:
+        return is_loopback(urlsplit(url).hostname or "")
+    except ValueError:
+        return False

@@ -33,6 +33,7 @@ from caudal.errors import (
     DataError,
     InvalidItem,
     NotFound,
+    Throttled,
     Unavailable,
     UsageError,
 )
@@ -61,7 +62,8 @@ _log = logging.getLogger("caudal.serve")
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 STATUS: tuple[tuple[type[CaudalError], int], ...] = (
-    (NotFound, 404), (ConditionFailed, 409), (Conflict, 409), (UsageError, 400), (DataError, 400), (Unavailable, 503),
+    (NotFound, 404), (ConditionFailed, 409), (Conflict, 409), (UsageError, 400), (DataError, 400),
+    (Throttled, 429), (Unavailable, 503),
     (BackendError, 500),
 )
 
@@ -273,7 +275,7 @@ def _fail(_: AnyRequest, error: Exception) -> Response[Problem]:
 
 
 def _problem(status: int, error: str, hint: str) -> Response[Problem]:
-    headers = {"retry-after": "1"} if status == 503 else {}
+    headers = {"retry-after": "1"} if status in (429, 503) else {}
     return Response(Problem(error, hint), status_code=status, headers=headers, media_type="application/json")
 
 

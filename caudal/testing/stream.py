@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from caudal.errors import BackendError, CaudalError, NotFound, Trimmed, UsageError
 from caudal.ingest.stream import Stream, SupportsRetention, open_stream, shard_of
 from caudal.ingest.stream.memory import MemoryStream
+from caudal.testing.held_back import StreamHeldBack
 from caudal.testing.processes import run_and_kill, run_together, start
 
 APPEND_MANY = """
@@ -70,7 +71,7 @@ def keys_by_shard(shards: int) -> list[bytes]:
     return [found[shard] for shard in range(shards)]
 
 
-class StreamSuite:
+class StreamSuite(StreamHeldBack):
     """Subclass as `TestXStream`, say where a fresh one is, and every promise is checked."""
 
     scheme: str
@@ -106,6 +107,20 @@ class StreamSuite:
             with pytest.raises(UsageError):
                 stream.create("other", shards)
         assert "other" not in stream.names()
+
+    def test_an_append_says_where_its_records_are(self, stream: Stream) -> None:
+        stream.append("views", [(b"a", b"1")])
+        assert stream.append_all({"views": [(b"a", b"2"), (b"a", b"3")], "clicks": []}) == {"views": {0: 1}, "clicks": {}}
+
+    def test_a_dropped_stream_is_gone_and_its_name_is_free(self, stream: Stream) -> None:
+        stream.append("views", [(b"a", b"1")])
+        stream.drop("views")
+        stream.drop("views")
+        assert stream.names() == ["clicks"]
+        with pytest.raises(NotFound):
+            stream.append("views", [(b"a", b"1")])
+        stream.create("views", 2)
+        assert stream.ends("views") == {0: (0, 0), 1: (0, 0)}
 
     def test_an_unknown_stream_or_shard_is_not_found(self, stream: Stream) -> None:
         calls: list[Callable[[], Any]] = [
@@ -355,7 +370,7 @@ class StreamSuite:
                 records=st.lists(st.tuples(st.sampled_from([b"", b"k", b"kk", b"l"]), st.binary(max_size=9)), max_size=5),
             )
             def append(self, name: str, records: list[tuple[bytes, bytes]]) -> None:
-                self.both(lambda stream: stream.append(name, records))
+                self.both(lambda stream: stream.append_all({name: records, "a": records[:1]}))
 
             @rule(name=st.sampled_from("abc"), shard=st.integers(-1, 3), offset=st.integers(0, 20), limit=st.integers(0, 20))
             def read(self, name: str, shard: int, offset: int, limit: int) -> None:

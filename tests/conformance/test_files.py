@@ -1,14 +1,17 @@
 """Every place for objects keeps the promises of its port."""
 
+import errno
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import boto3
 import pytest
 
-from caudal.errors import BackendError, ConfigError, Unavailable
+from caudal.errors import BackendError, ConfigError, Unavailable, UsageError
+from caudal.gateway.s3.server import S3Server
 from caudal.lake.files import BACKENDS, open_files
 from caudal.testing import FilesSuite
 
@@ -66,6 +69,20 @@ else:
         subprocess.run([sys.executable, "-c", script, self.url(tmp_path)], check=True, timeout=60)
         assert list((tmp_path / "lake/.half").iterdir()) == []
 
+    def test_a_disk_that_becomes_read_only_is_an_error_that_says_try_again(self, tmp_path, monkeypatch):
+        files = open_files(self.url(tmp_path))
+
+        def refuse(*_, **__):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "link", refuse)
+            disk.setattr(os, "unlink", refuse)
+            with pytest.raises(Unavailable, match="Read-only"):
+                files.put("a/b", b"1")
+        files.put("a/b", b"1")
+        assert files.get("a/b") == b"1"
+
     def test_a_place_that_cannot_be_is_an_error_of_ours(self, tmp_path):
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(BackendError):
@@ -84,6 +101,48 @@ else:
                 files.put("a/b", b"1")
         finally:
             (tmp_path / "lake").chmod(0o700)
+
+
+@pytest.fixture(scope="module")
+def s3(tmp_path_factory):
+    """A real S3 server, and credentials for it in the environment."""
+    server = S3Server(tmp_path_factory.mktemp("s3"), {})
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            patch.setenv(name, "test")
+        boto3.client("s3", endpoint_url=server.url(), region_name="us-east-1").create_bucket(Bucket="lake")
+        yield server
+    server.close()
+
+
+class TestS3Files(FilesSuite):
+    scheme = "s3"
+
+    @pytest.fixture(autouse=True)
+    def _server(self, s3):
+        self.server = s3
+
+    def url(self, folder: Path) -> str:
+        return f"s3://lake/{folder.name.replace('[', '-').replace(']', '')}?endpoint={self.server.url()}&region=us-east-1"
+
+    def test_a_large_object_comes_back(self, tmp_path):
+        data = os.urandom(70_000_000)
+        files = open_files(self.url(tmp_path))
+        files.put("a/large", data)
+        assert files.get("a/large") == data
+
+    def test_a_bucket_that_is_not_there_is_an_error_of_ours(self):
+        with pytest.raises(BackendError, match="NoSuchBucket"):
+            open_files(f"s3://nowhere/x?endpoint={self.server.url()}&region=us-east-1").get("a")
+
+    def test_a_server_that_is_not_there_may_be_tried_again(self):
+        with pytest.raises(Unavailable):
+            open_files("s3://lake/x?endpoint=http://127.0.0.1:9&region=us-east-1").get("a")
+
+    @pytest.mark.parametrize("url", ["s3:", "s3:lake", "s3:///x", "s3://lake/x?colour=red", "s3://lake/../x"])
+    def test_a_url_that_names_no_place_is_refused(self, url):
+        with pytest.raises(UsageError):
+            open_files(url)
 
 
 def test_every_back_end_has_a_suite():

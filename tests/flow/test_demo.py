@@ -22,7 +22,8 @@ def test_the_demo_tells_its_story_and_leaves_a_folder_to_go_on_with(tmp_path):
     assert "recommendations changed after" in told
     folder = tmp_path / "demo"
     assert json.loads(caudal("query", "SELECT count(*) AS n FROM sale", "--format", "json", folder=folder)) == [{"n": 30001}]
-    caudal("verify", folder=folder)
+    caudal("status", folder=folder)  # nothing is left on its way
+    assert [shard["waiting"] for shard in json.loads(caudal("verify", "--json", folder=folder))["shards"]] == [0] * 20
     caudal("tables", folder=folder)
     caudal("models", folder=folder)
     assert json.loads(caudal("recommend", "nobody", "-n", "3", "--json", folder=folder))["items"]

@@ -52,6 +52,12 @@ def test_the_reference_of_settings_is_as_the_code_says():
     assert (ROOT / "docs" / "configuration.md").read_text() == configuration(), "python -m caudal.reference > docs/configuration.md"
 
 
+def test_the_reference_of_aws_is_as_the_code_says():
+    from caudal.gateway.reference import reference
+
+    assert (ROOT / "docs" / "aws.md").read_text() == reference(), "python -m caudal.gateway.reference > docs/aws.md"
+
+
 def test_the_reference_of_commands_is_as_the_code_says():
     from caudal.cli.reference import reference
 

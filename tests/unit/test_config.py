@@ -24,7 +24,7 @@ def test_without_a_file_everything_has_a_default(tmp_path):
 
 def test_sections_are_in_path_order():
     assert SECTIONS == (
-        "store", "stream", "transform", "writer", "files", "catalog", "iceberg", "query", "trainer", "endpoint", "maintain",
+        "store", "stream", "transform", "writer", "files", "catalog", "iceberg", "query", "trainer", "endpoint", "maintain", "gateway",
     )
 
 

@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, Self
 
 from caudal.errors import BackendError, NotFound, Trimmed
-from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
+from caudal.ingest.stream.port import Ends, Gate, Stream, check_shard, check_shards, shard_of
 from caudal.records import Positions, Records
 
 
@@ -17,6 +18,10 @@ class _Shard:
     records: list[bytes] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)  # position after each append: what trim drops whole
+    totals: list[int] = field(default_factory=list)  # bytes up to the end of each record
+
+    def bytes_before(self, position: int) -> int:
+        return self.totals[position - 1] if position else 0
 
 
 class MemoryStream(Stream):
@@ -27,6 +32,7 @@ class MemoryStream(Stream):
     def __init__(self) -> None:
         self._streams: dict[str, list[_Shard]] = {}
         self._news = threading.Condition()
+        self._gate: Gate | None = None
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -39,23 +45,32 @@ class MemoryStream(Stream):
         check_shards(name, shards)
         return len(self._streams.setdefault(name, [_Shard() for _ in range(shards)]))
 
-    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        self.append_all({name: records})
+    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        for name in records:
+            self._find(name)
+        if self._gate is not None:
+            self._gate(tuple(records))
+        return self.add(records)
 
-    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> None:
-        """Add records to several streams at one moment."""
+    def add(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        """Append without asking the gate: for a store, which has asked it."""
         found = {name: self._find(name) for name in records}
+        firsts: dict[str, Positions] = {name: {} for name in records}
         with self._news:
             now = time.time_ns() // 1000
             for name, shards in found.items():
                 for key, record in records[name]:
-                    shard = shards[shard_of(key, len(shards))]
+                    number = shard_of(key, len(shards))
+                    shard = shards[number]
+                    firsts[name].setdefault(number, len(shard.records))
                     shard.records.append(record)
                     shard.times.append(now)
+                    shard.totals.append(shard.bytes_before(len(shard.totals)) + len(record))
                 for shard in shards:
                     if shard.records and (not shard.chunks or shard.chunks[-1] < len(shard.records)):
                         shard.chunks.append(len(shard.records))
             self._news.notify_all()
+        return firsts
 
     def moment(self, names: Iterable[str]) -> dict[str, Positions]:
         found = {name: self._find(name) for name in names}
@@ -89,6 +104,9 @@ class MemoryStream(Stream):
     def names(self) -> list[str]:
         return sorted(self._streams)
 
+    def drop(self, name: str) -> None:
+        self._streams.pop(name, None)
+
     def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
         """Drop the oldest records: see `SupportsRetention`."""
         shards = {number: self._shard(name, number) for number in before}
@@ -98,6 +116,21 @@ class MemoryStream(Stream):
                     if end > before[number] or (older_than is not None and shard.times[end - 1] >= older_than):
                         break
                     shard.oldest = max(shard.oldest, end)
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
+
+    def waiting_bytes(self, name: str, since: Mapping[int, int]) -> int:
+        """How much there is from some positions on: see `SupportsBackpressure`."""
+        return sum(
+            shard.bytes_before(len(shard.totals)) - shard.bytes_before(max(shard.oldest, since.get(n, 0)))
+            for n, shard in enumerate(self._find(name))
+        )
+
+    def free_bytes(self) -> float:
+        """Nothing lies on a disk."""
+        return inf
 
     def close(self) -> None:
         pass

@@ -2,11 +2,14 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from caudal.errors import NotFound, UsageError
 from caudal.records import Positions, Records
+
+Gate = Callable[[Collection[str]], None]
+"""Is asked with the names of streams before anything is added to them; may wait, and raises Unavailable to refuse it."""
 
 
 class Ends(NamedTuple):
@@ -53,10 +56,11 @@ class Stream(ABC):
         """Create a stream unless it exists; returns its number of shards (1 to 1024), which never changes."""
 
     @abstractmethod
-    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        """Add (key, bytes) records durably, all or none, in their order.
+    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        """Add (key, bytes) records to one or more streams durably, all or none, in their order.
 
-        Raises NotFound if there is no such stream.
+        Returns, for each stream, the position of the first record that each of its shards got. Raises NotFound if there
+        is no such stream.
         """
 
     @abstractmethod
@@ -90,8 +94,16 @@ class Stream(ABC):
         """The streams that exist, sorted."""
 
     @abstractmethod
+    def drop(self, name: str) -> None:
+        """Remove a stream with all its records, if it exists. Who still holds it open may no longer append to it."""
+
+    @abstractmethod
     def close(self) -> None:
         """Release what was opened."""
+
+    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
+        """Add records to one stream: see `append_all`."""
+        self.append_all({name: records})
 
     def start(self, name: str) -> Positions:
         """Positions of the oldest records."""
@@ -112,3 +124,25 @@ class SupportsRetention(Protocol):
         `older_than` is in microseconds since 1970; None for any age. Drops whole chunks (what was appended together,
         if it is not large), and never the newest of a shard.
         """
+
+
+@runtime_checkable
+class SupportsGate(Protocol):
+    """A stream, or a store with its changes, whose producers can be held back."""
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask `gate` before each write, outside any transaction: if it raises, nothing is written."""
+
+
+@runtime_checkable
+class SupportsBackpressure(SupportsGate, Protocol):
+    """A stream that says how much it holds."""
+
+    def waiting_bytes(self, name: str, since: Mapping[int, int]) -> int:
+        """Bytes of the records from the positions in `since` on, whole chunks; a shard that is left out counts whole.
+
+        Costs the same however many they are.
+        """
+
+    def free_bytes(self) -> float:
+        """Space left where records are kept; infinite if that is no disk."""

@@ -1,5 +1,6 @@
 """The embedded stream: chunks of records in the file that also holds the store's items."""
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +11,10 @@ import apsw
 
 from caudal.errors import ConfigError
 from caudal.ingest.stream import chunks
-from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
+from caudal.ingest.stream.port import Ends, Gate, Stream, check_shard, check_shards, shard_of
 from caudal.records import Positions, Records
 from caudal.registry import path_of
-from caudal.sqlite import open_database, translated
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 
 class SqliteStream(Stream):
@@ -21,6 +22,8 @@ class SqliteStream(Stream):
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, chunks.SCHEMA, self)
+        self._db.transact(chunks.upgrade)
+        self._gate: Gate | None = None
         self._places: dict[str, chunks.Place] = {}
 
     @classmethod
@@ -34,20 +37,24 @@ class SqliteStream(Stream):
         check_shards(name, shards)
         return self._db.transact(lambda db: chunks.create(db, name, shards)).shards
 
-    def append(self, name: str, records: Sequence[tuple[bytes, bytes]]) -> None:
-        where = self._place(name)
-        by_shard: dict[int, list[bytes]] = defaultdict(list)
-        for key, record in records:
-            by_shard[shard_of(key, where.shards)].append(record)
-        if not records:
-            return
+    def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        places = {name: self._place(name) for name in records}
+        runs: dict[tuple[str, int], list[bytes]] = defaultdict(list)
+        for name, added in records.items():
+            for key, record in added:
+                runs[name, shard_of(key, places[name].shards)].append(record)
+        firsts: dict[str, Positions] = {name: {} for name in records}
+        if runs and self._gate is not None:
+            self._gate(tuple(records))
         now = time.time_ns() // 1000
 
         def work(db: apsw.Connection) -> None:
-            for shard, run in by_shard.items():
-                chunks.append(db, where, shard, run, now)
+            for (name, shard), run in runs.items():
+                firsts[name][shard] = chunks.append(db, places[name], shard, run, now)
 
-        self._db.transact(work)
+        if runs:
+            self._db.transact(work)
+        return firsts
 
     def read(self, name: str, shard: int, offset: int, limit_bytes: int = 8 << 20) -> Records:
         where = self._place(name)
@@ -63,9 +70,9 @@ class SqliteStream(Stream):
     def moment(self, names: Iterable[str]) -> dict[str, Positions]:
         places = {name: self._place(name) for name in names}
         found: dict[str, Positions] = {}
-        with translated(self._db.path), self._db.reader as db:  # one read transaction
+        with translated(self._db.path), ReadTransaction(self._db.reader):
             for name, where in places.items():
-                found[name] = chunks.nexts(db, where)
+                found[name] = chunks.nexts(self._db.reader, where)
         return found
 
     def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:
@@ -81,7 +88,11 @@ class SqliteStream(Stream):
 
     def names(self) -> list[str]:
         with translated(self._db.path):
-            return [name for (name,) in self._db.reader.execute("SELECT name FROM stream ORDER BY name")]
+            return chunks.names(self._db.reader)
+
+    def drop(self, name: str) -> None:
+        self._db.transact(lambda db: chunks.drop(db, name))
+        self._places.pop(name, None)
 
     def trim(self, name: str, before: Mapping[int, int], older_than: int | None = None) -> None:
         """Drop the oldest records: see `SupportsRetention`."""
@@ -94,6 +105,21 @@ class SqliteStream(Stream):
                 chunks.trim(db, where, shard, offset, older_than)
 
         self._db.transact(work)
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
+
+    def waiting_bytes(self, name: str, since: Mapping[int, int]) -> int:
+        """How much there is from some positions on: see `SupportsBackpressure`."""
+        where = self._place(name)
+        with translated(self._db.path):
+            return chunks.waiting_bytes(self._db.reader, where, since)
+
+    def free_bytes(self) -> float:
+        """Space left on the disk of the file."""
+        with translated(self._db.path):
+            return shutil.disk_usage(self._db.path.parent).free
 
     def close(self) -> None:
         self._db.close(self)

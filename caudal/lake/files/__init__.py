@@ -8,6 +8,7 @@ __all__ = ["BACKENDS", "FileInfo", "Files", "check_path", "folder_value", "open_
 BACKENDS = {
     "file": "caudal.lake.files.local:LocalFiles",
     "memory": "caudal.lake.files.memory:MemoryFiles",
+    "s3": "caudal.lake.files.s3:S3Files",
 }
 
 

@@ -88,4 +88,4 @@ class Files(ABC):
 
     @abstractmethod
     def location(self, path: str) -> str | None:
-        """Where an engine outside can read the object itself; None if only `get` can."""
+        """The file in which an engine on this machine can read the object itself; None if only `get` reaches it."""

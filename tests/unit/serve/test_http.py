@@ -6,10 +6,13 @@ from contextlib import closing
 from decimal import Decimal
 
 import httpx
+import msgspec
 import pytest
 
 from caudal.errors import ConfigError
 from caudal.ingest.items import encode_item
+from caudal.ingest.stream import gate
+from caudal.ingest.stream.gate import Backpressure, held_back
 from caudal.serve import open_endpoint
 from caudal.testing.shop import eventually, product, sale, shop_of
 
@@ -280,3 +283,14 @@ def test_closing_frees_the_port_and_ends_the_threads(stages):
     again = open_endpoint(endpoint.address, shop_of(stages))
     again.start()
     again.close()
+
+
+def test_a_shop_whose_lake_is_far_behind_answers_429_and_one_without_space_503(http, trained_stages, monkeypatch):
+    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.0)
+    config, item = trained_stages.config.stream, encode_item(product("b99"))
+    for settings, status, word in (({"waiting_mb": 1e-6}, 429, "wait to be delivered"), ({"free_mb": 1e12}, 503, "nearly full")):
+        held_back(trained_stages.store, Backpressure(
+            msgspec.structs.replace(config, **settings), lambda: trained_stages.stream, lambda name: [{}]))
+        answer = http.put("/v1/items/product", content=item)
+        assert (answer.status_code, answer.headers["retry-after"]) == (status, "1")
+        assert word in answer.json()["error"] and answer.json()["hint"]

@@ -1,0 +1,1 @@
+"""The AWS endpoint: AWS's own APIs on loopback, over the same ports as everything else."""

@@ -1,0 +1,149 @@
+"""The HTTP side of the AWS endpoint: one ASGI application for every service."""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from caudal.errors import CaudalError
+from caudal.gateway.cloud import Cloud
+from caudal.gateway.faults import AwsError, as_aws
+from caudal.gateway.s3.proxy import Proxy
+from caudal.gateway.signatures import Signatures
+from caudal.gateway.wire import Call, Headers, Request, Response, answer, fault, parse
+from caudal.serve.address import is_local_url
+
+THREADS = 64
+"""Requests that are worked on at once; a further one waits."""
+BODY_BYTES = 64 << 20
+"""The largest request but for S3's; AWS's own limits are below."""
+
+log = logging.getLogger("caudal.gateway")
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class App:
+    """Answers AWS's clients; what is for no service of ours is S3's, and goes to `s3` as it is."""
+
+    def __init__(self, cloud: Cloud, s3: Proxy, signatures: Signatures, local: bool) -> None:
+        self._cloud = cloud
+        self._s3 = s3
+        self._signatures = signatures
+        self._local = local
+        self._models = {name: service.model for name, service in cloud.services.items()}
+        self._threads = ThreadPoolExecutor(THREADS, "aws")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            self._guard(headers)
+        except AwsError as error:
+            await self._send(fault(None, error), send)
+            return
+        if self._signatures.service_of(headers, scope["query_string"].decode("latin-1")) == "s3":
+            await self._s3(scope, receive, send)
+            return
+        body = await _body(receive)
+        response: Response | None
+        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
+        request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body or b"")
+        if body is None:
+            response = fault(None, AwsError("RequestEntityTooLarge", "the request is larger than 64 MiB", status=413))
+        else:
+            response = await asyncio.get_running_loop().run_in_executor(self._threads, self._respond, request)
+        if response is None:
+            await self._forward(scope, body or b"", send)
+            return
+        await self._send(response, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """Until the server ends."""
+        while (message := await receive())["type"] != "lifespan.shutdown":
+            await send({"type": f"{message['type']}.complete"})
+        await self._s3.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _forward(self, scope: Scope, body: bytes, send: Send) -> None:
+        """A request without a signature that is no other service's is S3's."""
+        sent = False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal sent
+            if sent:
+                return {"type": "http.disconnect"}
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._s3(scope, receive, send)
+
+    def _respond(self, request: Request) -> Response | None:
+        call: Call | None = None
+        try:
+            call = parse(self._models, request)
+            if call is None:
+                return None
+            self._signatures.verify(request)
+            service = self._cloud.services[call.model.service]
+            if not service.serves(call.operation.name):
+                told = f"caudal does not serve {call.model.service}:{call.operation.name}; docs/aws.md lists what it serves"
+                raise AwsError("UnknownOperationException", told)
+            return answer(call, getattr(service, call.operation.method)(**call.arguments()))
+        except Exception as error:
+            if not isinstance(error, CaudalError):
+                _log_fault(call, error)
+            return fault(call, as_aws(error))
+
+    def _guard(self, headers: Headers) -> None:
+        """A page in a browser may neither ask us by another name nor from another origin."""
+        host, origin = headers.get("host", "localhost"), headers.get("origin")
+        if self._local and not is_local_url(f"//{host}"):
+            raise AwsError("AccessDeniedException", "this endpoint answers to localhost and 127.0.0.1 alone", status=403)
+        if origin is not None and not is_local_url(origin):
+            raise AwsError("AccessDeniedException", "this endpoint answers to no page of another origin", status=403)
+
+    async def _send(self, response: Response, send: Send) -> None:
+        headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
+        if isinstance(response.body, bytes):
+            headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        if isinstance(response.body, bytes):
+            await send({"type": "http.response.body", "body": response.body})
+            return
+        await self._stream(response.body, send)
+
+    async def _stream(self, body: Iterator[bytes], send: Send) -> None:
+        """Send an answer as it is made; it ends when the client goes."""
+        loop = asyncio.get_running_loop()
+        while (part := await loop.run_in_executor(self._threads, next, body, None)) is not None:
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body; None if it is too large."""
+    parts, size = [], 0
+    while True:
+        message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= BODY_BYTES:
+            parts.append(part)
+        if not message.get("more_body"):
+            return b"".join(parts) if size <= BODY_BYTES else None
+
+
+def _log_fault(call: Call | None, error: Exception) -> None:
+    """Where a fault of ours happened; not what it says, for its text may hold a person's data."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    what = f"{call.model.service}:{call.operation.name}" if call is not None else "a request"
+    log.error("%s: %s at %s:%d", what, type(error).__name__, Path(where.filename).name, where.lineno)

@@ -1,0 +1,82 @@
+"""Hands a request on to S3 as it came, and its answer back, neither held in memory."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from caudal.errors import CaudalError
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"}
+"""Headers that concern one connection; the others, the host's among them, are signed and stay as they are."""
+PART_BYTES = 1 << 18
+
+
+class Proxy:
+    """An ASGI application that answers what the server answers whose URL `url` gives, once it is there."""
+
+    def __init__(self, url: Callable[[], str]) -> None:
+        self._url = url
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            url = await asyncio.get_running_loop().run_in_executor(None, self._url)
+        except CaudalError:
+            await _unavailable(send)
+            return
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                auto_decompress=False, connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None),
+                skip_auto_headers=("user-agent", "accept", "accept-encoding", "content-type"),
+            )
+        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
+        query = scope["query_string"].decode("latin-1")
+        kept = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in kept]
+        has_body = any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
+        try:
+            async with self._session.request(
+                scope["method"], URL(url + path + (f"?{query}" if query else ""), encoded=True), headers=headers,
+                data=_body(receive) if has_body else None, allow_redirects=False,
+            ) as answer:
+                await _hand_back(answer, send)
+        except aiohttp.ClientConnectorError:
+            await _unavailable(send)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._session is not None:
+            await self._session.close()
+
+
+async def _body(receive: Receive) -> AsyncIterator[bytes]:
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ConnectionResetError("the client left")
+        if message.get("body"):
+            yield message["body"]
+        if not message.get("more_body"):
+            return
+
+
+async def _hand_back(answer: aiohttp.ClientResponse, send: Send) -> None:
+    headers = [(name.lower(), value) for name, value in answer.raw_headers if name.lower() not in HOP_BY_HOP]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    async for part in answer.content.iter_chunked(PART_BYTES):
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _unavailable(send: Send) -> None:
+    body = b"<Error><Code>ServiceUnavailable</Code><Message>S3 is starting: try again</Message></Error>"
+    headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

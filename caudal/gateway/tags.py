@@ -1,0 +1,35 @@
+"""Tags of resources, kept by name or ARN."""
+
+from collections.abc import Iterable, Mapping
+
+from caudal.gateway.documents import Documents
+
+
+class Tags:
+    """The tags of one service's resources."""
+
+    def __init__(self, documents: Documents, service: str) -> None:
+        self._documents = documents
+        self._kind = f"{service}.tags"
+
+    def get(self, resource: str) -> dict[str, str]:
+        """A resource's tags, sorted by key."""
+        return dict(sorted((self._documents.get(self._kind, resource) or {}).items()))
+
+    def set(self, resource: str, tags: Mapping[str, str]) -> None:
+        """Give a resource these tags in place of those it has."""
+        if tags or self._documents.get(self._kind, resource):
+            self._documents.put(self._kind, resource, dict(tags))
+
+    def add(self, resource: str, tags: Mapping[str, str]) -> None:
+        """Add tags, or change what they say."""
+        self.set(resource, {**self.get(resource), **tags})
+
+    def remove(self, resource: str, keys: Iterable[str]) -> None:
+        """Take tags away."""
+        gone = set(keys)
+        self.set(resource, {key: value for key, value in self.get(resource).items() if key not in gone})
+
+    def drop(self, resource: str) -> None:
+        """Forget a resource."""
+        self._documents.remove(self._kind, resource)

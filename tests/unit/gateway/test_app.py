@@ -1,0 +1,80 @@
+"""What every service of the AWS endpoint has in common, asked over HTTP."""
+
+import http.client
+import json
+
+import pytest
+from botocore.exceptions import ClientError
+
+from tests.unit.gateway.conftest import endpoint
+
+
+def ask(aws, body=b"{}", method="POST", path="/", **headers):
+    connection = http.client.HTTPConnection(aws.address.removeprefix("http://"), timeout=10)
+    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    answer = connection.getresponse()
+    status, told = answer.status, answer.read()
+    connection.close()
+    return status, json.loads(told)
+
+
+def test_sts_says_who_asks(aws):
+    assert aws.client("sts").get_caller_identity()["Account"] == "000000000000"
+
+
+def test_an_operation_that_is_not_served_is_refused_by_its_name(aws):
+    with pytest.raises(ClientError) as refused:
+        aws.client("sts").get_session_token()
+    assert refused.value.response["Error"] == {
+        "Code": "UnknownOperationException", "Type": "Sender",
+        "Message": "caudal does not serve sts:GetSessionToken; docs/aws.md lists what it serves",
+    }
+
+
+@pytest.mark.parametrize("target", ["DynamoDB_20120810.Fly", "Nothing.Fly", "", "Kinesis_20131202"])
+def test_an_operation_that_nobody_knows_is_refused(aws, target):
+    status, told = ask(aws, x_amz_target=target)
+    assert (status, told["__type"]) == (400, "UnknownOperationException")
+
+
+def test_a_page_of_another_origin_is_refused(aws):
+    status, told = ask(aws, b"Action=GetCallerIdentity", origin="https://evil.example", content_type="application/x-www-form-urlencoded")
+    assert status == 403
+    assert "origin" in told["message"]
+
+
+def test_another_name_for_this_machine_is_refused(aws):
+    assert ask(aws, host="evil.example")[0] == 403
+
+
+def test_a_request_that_is_too_large_is_refused(aws):
+    status, told = ask(aws, b" " * (65 << 20), x_amz_target="Kinesis_20131202.ListStreams")
+    assert (status, told["message"]) == (413, "the request is larger than 64 MiB")
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    (tmp_path / "credentials").write_text("[shop]\naws_access_key_id = KEY\naws_secret_access_key = right\n")
+    with endpoint(tmp_path, credentials=str(tmp_path / "credentials")) as opened:
+        yield opened
+
+
+def test_with_credentials_a_right_signature_is_answered(guarded):
+    assert guarded.client("sts", "KEY", "right").get_caller_identity()["Account"]
+
+
+@pytest.mark.parametrize(("key", "secret", "code"), [
+    ("KEY", "wrong", "InvalidSignatureException"), ("NOBODY", "right", "UnrecognizedClientException"),
+])
+def test_with_credentials_a_wrong_signature_is_refused(guarded, key, secret, code):
+    with pytest.raises(ClientError) as refused:
+        guarded.client("sts", key, secret).get_caller_identity()
+    assert refused.value.response["Error"]["Code"] == code
+    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
+
+
+def test_with_credentials_no_signature_is_refused(guarded):
+    connection = http.client.HTTPConnection(guarded.address.removeprefix("http://"), timeout=10)
+    connection.request("POST", "/", "Action=GetCallerIdentity", {"content-type": "application/x-www-form-urlencoded"})
+    assert connection.getresponse().status == 403
+    connection.close()

@@ -1,0 +1,88 @@
+"""S3 through the endpoint: the same address as every other service."""
+
+import http.client
+import io
+import os
+import signal
+import time
+import urllib.request
+
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.unit.gateway.conftest import endpoint
+
+PATIENT = Config(retries={"total_max_attempts": 10}, signature_version="s3v4")
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    with endpoint(tmp_path_factory.mktemp("s3")) as aws:
+        aws.client("s3").create_bucket(Bucket="lake")
+        yield aws
+
+
+@pytest.fixture
+def s3(opened):
+    return opened.client("s3", config=PATIENT)
+
+
+@pytest.mark.parametrize("key", ["a", "a b/ü+%/c=1&d", "x//y", "%2F", "a?b#c"])
+def test_an_object_comes_back_whatever_its_name(s3, key):
+    s3.put_object(Bucket="lake", Key=key, Body=b"\x00hi")
+    assert s3.get_object(Bucket="lake", Key=key)["Body"].read() == b"\x00hi"
+    s3.delete_object(Bucket="lake", Key=key)
+
+
+def test_a_large_object_goes_up_in_parts(s3):
+    data = os.urandom(20 << 20)
+    s3.upload_fileobj(io.BytesIO(data), "lake", "large")
+    assert s3.get_object(Bucket="lake", Key="large")["Body"].read() == data
+    assert s3.get_object(Bucket="lake", Key="large", Range="bytes=9000000-9000002")["Body"].read() == data[9000000:9000003]
+
+
+def test_a_conditional_put_is_refused_when_the_object_is_there(s3):
+    s3.put_object(Bucket="lake", Key="once", Body=b"1", IfNoneMatch="*")
+    with pytest.raises(ClientError) as refused:
+        s3.put_object(Bucket="lake", Key="once", Body=b"2", IfNoneMatch="*")
+    assert refused.value.response["Error"]["Code"] == "PreconditionFailed"
+
+
+def test_a_presigned_url_needs_no_header(s3):
+    s3.put_object(Bucket="lake", Key="shared", Body=b"for all")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "lake", "Key": "shared"})
+    assert urllib.request.urlopen(url, timeout=10).read() == b"for all"
+
+
+def test_a_bucket_may_stand_in_the_hosts_name(opened, s3):
+    s3.put_object(Bucket="lake", Key="named", Body=b"1")
+    connection = http.client.HTTPConnection(opened.address.removeprefix("http://"), timeout=10)
+    connection.request("GET", "/named", headers={"host": "lake.localhost"})
+    assert connection.getresponse().read() == b"1"
+    connection.close()
+
+
+def test_a_page_of_another_origin_gets_no_object(opened):
+    connection = http.client.HTTPConnection(opened.address.removeprefix("http://"), timeout=10)
+    for headers in ({"origin": "https://evil.example"}, {"host": "evil.example"}):
+        connection.request("GET", "/lake/once", headers=headers)
+        answer = connection.getresponse()
+        assert (answer.status, b"AccessDenied" in answer.read()) == (403, True)
+    connection.close()
+
+
+def test_a_server_that_was_killed_comes_back_with_its_objects(opened, s3):
+    s3.put_object(Bucket="lake", Key="kept", Body=b"safe")
+    os.kill(opened.gateway.s3_process, signal.SIGKILL)
+    time.sleep(0.1)
+    assert s3.get_object(Bucket="lake", Key="kept")["Body"].read() == b"safe"
+
+
+def test_with_credentials_only_the_right_secret_reaches_s3(tmp_path):
+    (tmp_path / "credentials").write_text("[shop]\naws_access_key_id = KEY\naws_secret_access_key = right\n")
+    with endpoint(tmp_path, credentials=str(tmp_path / "credentials")) as aws:
+        aws.client("s3", "KEY", "right").create_bucket(Bucket="lake")
+        with pytest.raises(ClientError) as refused:
+            aws.client("s3", "KEY", "wrong").list_buckets()
+        assert refused.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
