@@ -1,5 +1,6 @@
 """The rescue column from application to SQL: in every format, before and after delivery, in tables older than it."""
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
@@ -8,7 +9,11 @@ import pytest
 from caudal import Delivery, Pipeline
 from caudal.cli.endings import run
 from caudal.config import Config
+from caudal.contract import Column
+from caudal.ingest.changes import encode_put
+from caudal.ingest.transform import open_transform
 from caudal.lake.formats import encode
+from caudal.records import Records
 from caudal.testing.query_lake import ORDER, Lake
 
 
@@ -74,3 +79,16 @@ def test_an_export_masks_what_was_rescued_unless_it_is_told_not_to(tmp_path, cap
     assert run([*command, "export", query, str(tmp_path / "whole.csv"), "--personal", "--for", "tools"]) == 0
     assert "ann@example.org" not in capsys.readouterr().out + (tmp_path / "masked.csv").read_text()
     assert "ann@example.org" in (tmp_path / "whole.csv").read_text()
+
+
+def test_records_that_are_made_of_rows_again_have_what_was_rescued():
+    from caudal.ingest.past import _encoded
+
+    wider = replace(ORDER, columns=(*ORDER.columns, Column("gift", "string", nullable=True)))
+    first, second = open_transform("inprocess:", ORDER, ORDER, None), open_transform("inprocess:", wider, wider, None)
+    line = encode_put("e1", 5, b'{"id":"a","quantity":1,"gift":"yes","cost":1.50}', None)
+    rows = first.apply(Records.of(0, 7, [line])).rows
+    ((time, again),) = [_encoded(ORDER, rows)[7]]
+    made = second.apply(Records.of(0, 7, [again], time)).rows
+    assert made.select(["id", "gift", "_event_id", "_rescued"]).to_pylist() == [
+        {"id": "a", "gift": "yes", "_event_id": "e1", "_rescued": '{"cost":1.50}'}]
