@@ -11,7 +11,6 @@ from typing import Any, Self
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from caudal.config import QueryConfig
 from caudal.contract import Contract
@@ -26,7 +25,8 @@ from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.sources import ROW, Sources, quoted, rows_of, text
 from caudal.lake.query.sqltypes import athena_type, interval_text
-from caudal.lake.query.views import current, from_base, history
+from caudal.lake.query.superseded import Superseded
+from caudal.lake.query.views import Changes, current, from_base, history
 
 _HISTORY = "_history"
 _SMALL = 1 << 16
@@ -60,6 +60,7 @@ class DuckdbQuery(Query):
         root = files.location("x")
         self._db = _connect(settings, self._scratch.folder, Path(root).parent if root else None)
         self._sources = Sources(files, self._scratch.folder)
+        self._superseded = Superseded(self._db, self._sources, self._scratch.folder)
         self._tail = tail if settings.fresh else None
         self._seconds = settings.seconds
         self._numbered: dict[str, tuple[pa.Table, pa.Table]] = {}
@@ -114,12 +115,11 @@ class DuckdbQuery(Query):
             contract = snapshots[name].table.contract
             schemas[name] = _row_schema(contract) if every or not contract.key else _schema(contract)
         plan = self._plan(sql, statement, _Tree(tree), tuple(schemas.items()))
-        definitions = {
-            name: self._definition(snapshots[name], every, None if name in past else tails.get(real))
-            for name, (real, every) in shown.items()
-        }
-        relations = {name: given[name] for name in places if name in given}
-        relations |= {_tail_of(real): rows for real, rows in tails.items()}
+        definitions, relations = {}, {name: given[name] for name in places if name in given}
+        for name, (real, every) in shown.items():
+            tail = None if name in past else tails.get(real)
+            definitions[name], tables_read = self._definition(name, snapshots[name], every, tail)
+            relations |= tables_read
         return statement, plan, definitions, relations
 
     def close(self) -> None:
@@ -185,38 +185,54 @@ class DuckdbQuery(Query):
         return known[1]
 
     def _definition(
-        self, snapshot: Snapshot, every: bool, tail: pa.Table | None, columns: Sequence[str] = (), deleted: bool = False
-    ) -> str:
+        self, name: str, snapshot: Snapshot, every: bool, tail: pa.Table | None,
+        columns: Sequence[str] = (), deleted: bool = False,
+    ) -> tuple[str, dict[str, pa.Table]]:
+        """What a name stands for, and the Arrow tables that it reads, by names of their own."""
         contract, base = snapshot.table.contract, snapshot.base
+        read = {} if tail is None else {_tail_of(snapshot.table.name): tail}
         if every or not contract.key:
-            return history(contract, self._rows(snapshot, tail))
+            return history(contract, self._rows(snapshot, tail)), read
         if base is None or contract.foreign:
-            return current(contract, self._rows(snapshot, tail), _has_row_ids(snapshot), columns, deleted)
-        kept = [self._sources.base(snapshot, gone) for gone in (False, True)]
-        since = replace(snapshot, files=base.changes)
-        changes = self._rows(since, tail) if since.files or tail is not None else ""
-        lowest = self._sources.lowest(since)
-        if tail is not None and len(tail):
-            lowest = min(lowest, pc.min(tail["_position"]).as_py())
-        return from_base(contract, kept[0], kept[1], changes, lowest, columns, deleted)
+            return current(contract, self._rows(snapshot, tail), _has_row_ids(snapshot), columns, deleted), read
+        shown, more = self._from_base(name, snapshot, tail, columns, deleted)
+        return shown, read | more
+
+    def _from_base(
+        self, name: str, snapshot: Snapshot, tail: pa.Table | None, columns: Sequence[str], deleted: bool
+    ) -> tuple[str, dict[str, pa.Table]]:
+        contract, base = snapshot.table.contract, snapshot.base
+        assert base is not None
+        live, gone = (self._sources.base(snapshot, gone) for gone in (False, True))
+        if not base.changes and tail is None:
+            return from_base(contract, live, gone, None, columns, deleted), {}
+        found = self._superseded.find(snapshot, tail)
+        latest, read = f"{name}:latest", {}
+        if found.latest is None:
+            rows = self._rows(replace(snapshot, files=base.changes), tail)
+        else:
+            rows = rows_of(contract.row_schema, found.latest, internal(latest), False) + _past(snapshot, tail, False)
+            read[latest] = found.latest
+        superseded = f"{name}:superseded" if len(found.superseded) else ""
+        if superseded:
+            read[superseded] = found.superseded
+        changes = Changes(rows, superseded and internal(superseded), found.late, found.latest is not None and tail is None)
+        return from_base(contract, live, gone, changes, columns, deleted), read
 
     def _rows(self, snapshot: Snapshot, tail: pa.Table | None) -> str:
         """All rows of a snapshot, and those past it."""
-        rows = self._sources.rows(snapshot)
-        if tail is None:
-            return rows
-        contract, relation = snapshot.table.contract, internal(_tail_of(snapshot.table.name))
-        past = rows_of(contract.row_schema, tail, relation, _has_row_ids(snapshot))
-        return f"{rows} UNION ALL {past}"
+        return self._sources.rows(snapshot) + _past(snapshot, tail, _has_row_ids(snapshot))
 
     def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
         """What a base is made of: see `SupportsStates`."""
         snapshot = self._catalog.snapshot(table, version)
         contract = snapshot.table.contract
-        rows = self._definition(snapshot, False, None, contract.row_schema.names, deleted=True)
+        rows, read = self._definition(table, snapshot, False, None, contract.row_schema.names, deleted=True)
         key = ", ".join(quoted(name) for name in contract.key)
         cursor = self._db.cursor()
         try:
+            for name, relation in read.items():
+                cursor.register(internal(name), relation)
             where = f"_op {'=' if deleted else '<>'} 'delete'"
             found = cursor.sql(f"SELECT * FROM ({rows}) WHERE {where} ORDER BY {key}")
             yield from found.to_arrow_reader(_BATCH)
@@ -242,6 +258,14 @@ class DuckdbQuery(Query):
 def _has_row_ids(snapshot: Snapshot) -> bool:
     """Whether the SQL of its rows has `ROW`."""
     return snapshot.table.format != "csv" or not snapshot.files
+
+
+def _past(snapshot: Snapshot, tail: pa.Table | None, has_row_ids: bool) -> str:
+    """What adds the rows past a snapshot to the SQL of its rows."""
+    if tail is None:
+        return ""
+    relation = internal(_tail_of(snapshot.table.name))
+    return f" UNION ALL {rows_of(snapshot.table.contract.row_schema, tail, relation, has_row_ids)}"
 
 
 def _tail_of(table: str) -> str:
