@@ -153,7 +153,11 @@ class _Base:
 
     def _columns(self) -> str:
         key = ", ".join(map(quoted, self._contract.key))
-        return f"hash({key}) AS {_HASH}, {key}, _position"
+        return f"{_hash(key)} AS {_HASH}, {key}, _position"
+
+
+def _hash(key: str) -> str:
+    return f"hash({key})"
 
 
 def _with_equal_hashes(wanted: pa.ChunkedArray, known: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
