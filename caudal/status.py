@@ -82,10 +82,10 @@ def _table(stages: Stages, name: str, source: str, now: float) -> TableStatus:
             last = int(stages.stream.read(source, shard, ends.next - 1, limit_bytes=1).times[0])
             newest = last if newest is None else max(newest, last)
     recent = stages.catalog.commits(name, int((now - RATE_SECONDS) * 1e6) + 1)
-    replayed, flow = stages.catalog.replayed(name), stages.catalog.flow(name)
+    replayed, flow = sum(stages.catalog.replays(name).values()), stages.catalog.flow(name)
     return TableStatus(
         table=name, source=source, arrived=arrived, delivered=sum(snapshot.positions.values()),
-        quarantined=stages.catalog.totals(name).quarantined - len(replayed),
+        quarantined=stages.catalog.totals(name).quarantined - replayed,
         records_per_second=sum(commit.records for commit in recent) / RATE_SECONDS,
         newest_in_stream=newest, newest_in_lake=snapshot.newest,
         lag_seconds=max(0.0, now - min(waiting)) if waiting else 0.0, paused=flow.paused, paused_since=flow.since or None,
