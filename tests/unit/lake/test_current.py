@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from caudal.config import QueryConfig
@@ -27,7 +27,7 @@ STEPS = st.lists(st.one_of(
     st.lists(st.tuples(st.sampled_from(["put", "put", "delete"]), st.sampled_from(["a", "b", "c", ""])), max_size=5),
     st.sampled_from(["base", "compact", "late"]),
 ), max_size=12)
-PAST = st.lists(st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from(["a", "b", "new"])), max_size=3)
+PAST = st.lists(st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from(["a", "b", "new"])), max_size=4)
 
 
 class Waiting:
@@ -47,6 +47,7 @@ def open_lake(tail=None):
 
 @given(steps=STEPS, past=PAST, format=st.sampled_from(["parquet", "csv"]), contract=st.sampled_from([ORDER, KEYED_TWICE]),
        few=st.sampled_from([0, superseded._FEW]), hashed=st.booleans())
+@example(steps=[[("put", "a")], "base", "late"], past=[("put", "b"), ("put", "new")], format="csv", contract=ORDER, few=9, hashed=True)
 @settings(max_examples=min(100, settings.default.max_examples), deadline=None, suppress_health_check=[*HealthCheck])
 def test_the_state_is_that_of_the_whole_history(steps, past, format, contract, few, hashed):
     """With changes held in memory and not, and also if all keys had one hash; now, past the snapshot, and at each version."""
@@ -80,11 +81,13 @@ def _check_every_state(steps, past, format, contract):
         assert query.execute("SELECT count(*) AS n FROM shop_order").to_pylist() == [{"n": len(wanted)}]
     for version, wanted in states.items():
         assert _found(query, versions={"shop_order": version}) == wanted
-    if past and n:
-        rows = [{"_event_time": datetime(2026, 1, 1, tzinfo=UTC), "_event_id": "x", "_shard": 0, **row} for row in _rows(past, n, model)]
-        tail.table = pa.Table.from_pylist(rows, contract.row_schema)
+    waiting = []
+    for change in past if n else ():
+        waiting += [{"_event_time": datetime(2026, 1, 1, tzinfo=UTC), "_event_id": "x", "_shard": 0, **row}
+                    for row in _rows([change], n + len(waiting), model)]
+        tail.table = pa.Table.from_pylist(waiting, contract.row_schema)
         assert _found(query) == _found(query) == _wanted(model)
-        tail.table = None
+    tail.table = None
     assert _found(query) == states.get(lake.catalog.snapshot("shop_order").version, [])
     query.close()
 
