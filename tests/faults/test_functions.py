@@ -56,7 +56,7 @@ def live_and_be_killed(chance):
 @pytest.mark.parametrize("fault", REASONS)
 def test_whatever_a_function_does_each_record_is_once_in_the_lake_or_in_quarantine(fault, tmp_path, monkeypatch):
     for name, value in {
-        "STRUCK": f"{fault} {SEED}", "CAUDAL_FOLDER": str(tmp_path), "CAUDAL_TRANSFORM_SECONDS": "0.5",
+        "STRUCK": f"{fault} {SEED}", "CAUDAL_FOLDER": str(tmp_path), "CAUDAL_TRANSFORM_SECONDS": "1" if fault == "hangs" else "60",
         "CAUDAL_TRANSFORM_MEMORY_MB": "400",
     }.items():
         monkeypatch.setenv(name, value)

@@ -12,8 +12,10 @@ import msgspec
 from caudal.errors import ConfigError, ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item
+from caudal.ingest.store import sqlite_marks as marks
 from caudal.ingest.store.expiry import unless_expired
 from caudal.ingest.store.port import (
+    KEPT,
     Delete,
     ItemKey,
     Key,
@@ -28,13 +30,12 @@ from caudal.ingest.store.port import (
 )
 from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream import chunks
-from caudal.ingest.stream.port import check_shards, shard_of
+from caudal.ingest.stream.port import Gate, check_shards, shard_of
 from caudal.records import Item
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
 
-SCHEMA = chunks.SCHEMA + """
-CREATE TABLE IF NOT EXISTS item_table (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL);
+SCHEMA = chunks.SCHEMA + marks.SCHEMA + """
 CREATE TABLE IF NOT EXISTS item_ttl (name TEXT PRIMARY KEY, attribute TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -46,11 +47,25 @@ _EXPIRES = (
 )
 
 
+def _expires(attribute: str) -> str:
+    """SQL of when an item expires, by a column of `item_ttl`: the attribute and, behind commas, what it was called before."""
+    name, *old_names = attribute.split(",")
+    if not old_names:
+        return _EXPIRES.format(name)
+    olds = " ".join(  # as `renamed_item` has it: an old name counts where the new one is missing
+        f"WHEN coalesce(json_type(CAST(item AS TEXT), '$.{old}'), 'null') <> 'null' THEN {_EXPIRES.format(old)}"
+        for old in old_names
+    )
+    return f"CASE WHEN json_type(CAST(item AS TEXT), '$.{name}') IS NOT NULL THEN {_EXPIRES.format(name)} {olds} END"
+
+
 class _Table(NamedTuple):
     key: ItemKey
     where: str
     stream: chunks.Place
+    marks: marks.Marks
     select: str
+    known: str
     upsert: str
     delete: str
     ttl: str
@@ -68,8 +83,11 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, SCHEMA, self)
+        self._db.transact(chunks.upgrade)
+        self._gate: Gate | None = None
         self._tables: dict[str, _Table] = {}
         self._stamp = Stamp()
+        self._db.transact(marks.upgrade)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -87,7 +105,7 @@ class SqliteStore(Store):
         def work(db: apsw.Connection) -> None:
             self._create(db, wanted, shards)
             if ttl is not None:
-                self._expire_by(db, table, ttl)
+                self._expire_by(db, table, ",".join([ttl, *(old for old, new in (renames or {}).items() if new == ttl)]))
 
         self._db.transact(work)
         self._tables.pop(table, None)
@@ -105,21 +123,24 @@ class SqliteStore(Store):
         chunks.create(db, table, shards)
         if found is None:
             db.execute("INSERT INTO item_table (name, key) VALUES (?, ?)", (table, wanted))
-            db.execute(f"CREATE TABLE item_{db.last_insert_rowid()} (key BLOB PRIMARY KEY, item BLOB NOT NULL)")
+            marks.create(db, db.last_insert_rowid())
 
     @staticmethod
-    def _expire_by(db: apsw.Connection, table: str, ttl: str) -> None:
+    def _expire_by(db: apsw.Connection, table: str, attribute: str) -> None:
         id = db.execute("SELECT id FROM item_table WHERE name = ?", (table,)).get
-        if db.execute("SELECT attribute FROM item_ttl WHERE name = ?", (table,)).get == ttl:
+        if db.execute("SELECT attribute FROM item_ttl WHERE name = ?", (table,)).get == attribute:
             return
-        db.execute("INSERT OR REPLACE INTO item_ttl VALUES (?, ?)", (table, ttl))
+        db.execute("INSERT OR REPLACE INTO item_ttl VALUES (?, ?)", (table, attribute))
         db.execute(f"DROP INDEX IF EXISTS item_{id}_expires")
-        if ttl:
-            db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_EXPIRES.format(ttl)})")
+        if attribute:
+            db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_expires(attribute)})")
 
     def write(self, writes: Sequence[Write]) -> list[str | None]:
-        for name in {write.table for write in writes}:
+        names = {write.table for write in writes}
+        for name in names:
             self._table(name)  # looked up here: a transaction reads no other connection
+        if self._gate is not None:
+            self._gate(names)
         writes = [renamed_write(write, self._tables[write.table].renames) for write in writes]
         prepared = [self._prepare(write) for write in writes]
         return self._db.transact(lambda db: self._apply(db, writes, prepared))
@@ -139,22 +160,30 @@ class SqliteStore(Store):
         runs: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         for write, (key, new) in zip(writes, prepared, strict=True):
             table = self._tables[write.table]
-            old: bytes | None = db.execute(table.select, (key,)).get
+            old, mark = db.execute(table.known, (key,)).get or (None, None)
             if write.expect is not None:
                 check_expected(write.table, write.expect, table.seen(old))
             if isinstance(write, Update):
                 new = encode_item(updated(write.table, table.key.columns, write, table.seen(old)))
+            as_of = write.as_of if isinstance(write, Put) else None
             if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
+                if as_of is not None:
+                    table.marks.same(db, key, as_of)
                 ids.append(None)
                 continue
-            event_id = self._stamp.id()
+            if as_of is not None and table.marks.later(db, key, mark, as_of):
+                ids.append(KEPT)
+                continue
+            event_id, at = self._stamp.id(), now if as_of is None else as_of
+            written = max(at, mark or 0)  # whatever the clock does, what comes later is later
             if new is not None:
-                db.execute(table.upsert, (key, new))
-                change = encode_put(event_id, now, new, old)
+                db.execute(table.upsert, (key, new, written))
+                change = encode_put(event_id, at, new, old)
             else:
                 assert isinstance(write, Delete) and old is not None
                 db.execute(table.delete, (key,))
-                change = encode_delete(event_id, now, old, write.reason)
+                table.marks.deleted(db, key, written)
+                change = encode_delete(event_id, at, old, write.reason)
             ids.append(event_id)
             runs[write.table, shard_of(key, table.stream.shards)].append(change)
         for (name, shard), run in runs.items():
@@ -187,6 +216,8 @@ class SqliteStore(Store):
 
     def sweep(self, table: str, now: float, limit: int) -> int:
         found = self._table(table)
+        if self._gate is not None:
+            self._gate((table,))
         sql = f"SELECT key FROM {found.where} WHERE {found.expires} <= ? LIMIT ?"
 
         def work(db: apsw.Connection) -> int:
@@ -202,10 +233,18 @@ class SqliteStore(Store):
             sql = f"SELECT count(*) FROM {found.where} WHERE {found.expires} <= ?"
             return int(self._db.reader.execute(sql, (now,)).get) if found.ttl else 0
 
+    def forget(self, table: str, before: int, limit: int) -> int:
+        found = self._table(table)
+        return self._db.transact(lambda db: found.marks.forget(db, before, limit))
+
     def tables(self) -> dict[str, tuple[str, ...]]:
         with translated(self._db.path):
             rows = list(self._db.reader.execute("SELECT name, key FROM item_table ORDER BY name"))
         return {name: tuple(msgspec.json.decode(key)) for name, key in rows}
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
 
     def close(self) -> None:
         self._db.close(self)
@@ -220,10 +259,11 @@ class SqliteStore(Store):
                 ttl = self._db.reader.execute("SELECT attribute FROM item_ttl WHERE name = ?", (name,)).get or ""
             where = f"item_{row[0]}"
             self._tables[name] = _Table(
-                ItemKey(name, msgspec.json.decode(row[1])), where, stream,
-                f"SELECT item FROM {where} WHERE key = ?",
-                f"INSERT INTO {where} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET item = excluded.item",
+                ItemKey(name, msgspec.json.decode(row[1])), where, stream, marks.Marks(name, row[0]),
+                f"SELECT item FROM {where} WHERE key = ?", f"SELECT item, time FROM {where} WHERE key = ?",
+                f"INSERT INTO {where} VALUES (?, ?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET item = excluded.item, time = excluded.time",
                 f"DELETE FROM {where} WHERE key = ?",
-                ttl, f"({_EXPIRES.format(ttl)})" if ttl else "NULL",
+                ttl.partition(",")[0], f"({_expires(ttl)})" if ttl else "NULL",
             )
         return self._tables[name]

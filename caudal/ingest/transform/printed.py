@@ -1,6 +1,5 @@
 """What users' functions print: kept apart from what caudal says, private, and bounded."""
 
-from contextlib import suppress
 from pathlib import Path
 
 from caudal.lake.files.durable import private
@@ -16,10 +15,9 @@ class Printed:
         self._path = path
 
     def write(self, data: bytes) -> None:
-        """Append some output. What a full disk has no room for is lost."""
-        with suppress(OSError):
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            if self._path.exists() and self._path.stat().st_size + len(data) > LIMIT_BYTES:
-                self._path.replace(self._path.with_suffix(".old"))
-            with open(self._path, "ab", opener=private) as file:
-                file.write(data)
+        """Append some output. Raises OSError."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._path.exists() and self._path.stat().st_size + len(data) > LIMIT_BYTES:
+            self._path.replace(self._path.with_suffix(".old"))
+        with open(self._path, "ab", opener=private) as file:
+            file.write(data)

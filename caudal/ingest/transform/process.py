@@ -53,8 +53,8 @@ class ProcessTransform(InprocessTransform):
             if self._worker is None:
                 self._worker = self._for(call)
         step = len(rows) if call.function.each == "batch" else CALL_ROWS
-        patience = PATIENCE * self._config.transform.seconds
-        parts = sorted(_insist(partial(ask, self._worker), rows, step, patience), key=lambda part: part.start)
+        made = _insist(partial(ask, self._worker), rows, step, self._config.transform.seconds)
+        parts = sorted(made, key=lambda part: part.start)
         failures: dict[int, Misfit] = {}
         warnings: Counter[str] = Counter()
         for part in parts:
@@ -76,11 +76,11 @@ class _Part(NamedTuple):
     made: Made
 
 
-def _insist(ask: Callable[[pa.Table], Made], rows: pa.Table, step: int, patience: float) -> Iterator[_Part]:
+def _insist(ask: Callable[[pa.Table], Made], rows: pa.Table, step: int, seconds: float) -> Iterator[_Part]:
     """What became of the rows, in parts: one that the worker dies of is cut and asked for again.
 
-    A record fails once a worker that did nothing else has died of it alone. Past `patience`, in seconds spent on calls that
-    failed, all that are left fail.
+    A record fails once a worker that did nothing else has died of it alone. Once PATIENCE × `seconds` were lost on deaths, all
+    that are left fail.
     """
     waiting = _cut(0, len(rows), step)
     lost = 0.0
@@ -91,8 +91,8 @@ def _insist(ask: Callable[[pa.Table], Made], rows: pa.Table, step: int, patience
         try:
             yield _Part(start, ask(part))
         except WorkerDied as died:
-            lost += time.monotonic() - began
-            if lost > patience:
+            lost += min(seconds, time.monotonic() - began)  # before its last call it may have worked for long
+            if lost > PATIENCE * seconds:
                 rest = [rows.slice(start, stop - start) for start, stop in [(start, stop), *waiting]]
                 yield _Part(start, _failed(pa.concat_tables(rest), died, f"not tried alone, for others took too long: {died}"))
                 return

@@ -71,7 +71,7 @@ class Worker:
     """Runs a program in a process of its own. One call at a time; the process is started with the first."""
 
     def __init__(self, program: Program, log: Callable[[bytes], None]) -> None:
-        """`log` is given what the process prints, on a thread of its own."""
+        """`log` is given what the process prints, on a thread of its own; an OSError of it is passed over."""
         self.program = program
         self._log = log
         self._lives: list[_Life] = []  # none or one
@@ -110,9 +110,12 @@ class Worker:
         if self._lives and not self._lives[0].is_usable():
             _end_all(self._lives)
         if not self._lives:
-            life = _Life(self.program, self._log)
-            self._lives.append(life)
-            if problem := life.load():
+            try:
+                self._lives.append(_Life(self.program, self._log))
+                problem = self._lives[0].load()
+            except (OSError, RuntimeError) as error:  # no more files or threads
+                problem = str(error)
+            if problem:
                 _end_all(self._lives)
                 raise Unavailable(f"{self.program.name} cannot be loaded in a process of its own: {problem}",
                                   hint="see docs/transform.md, or set [transform] url = 'inprocess:'")
@@ -122,6 +125,9 @@ class Worker:
 def _end_all(lives: "list[_Life]") -> None:
     while lives:
         lives.pop().end(kindly=True)
+
+
+_SIGNALS = {each.value: each.name for each in signal.Signals}
 
 
 class _Life:
@@ -149,7 +155,7 @@ class _Life:
         self._problem = ""
         self.calls = 0
         self.since: float | None = None
-        self._keeper = threading.Thread(target=self._keep, name=f"worker of {program.name}", daemon=True)
+        self._keeper = threading.Thread(target=self._keep, args=os.pipe(), name=f"worker of {program.name}", daemon=True)
         self._keeper.start()
 
     def load(self) -> str:
@@ -182,7 +188,9 @@ class _Life:
 
     def is_usable(self) -> bool:
         process = self._process
-        return os.getpid() == self._owner and self._why is None and process is not None and not _has_ended(process)
+        if os.getpid() != self._owner or self._why is not None or not self._keeper.is_alive():
+            return False
+        return process is not None and not _has_ended(process)
 
     def has_grown(self) -> bool:
         """Whether more than half of what was free after the first call is used up: something leaks."""
@@ -193,7 +201,7 @@ class _Life:
 
     def ending(self) -> tuple[Why, str]:
         """Why the process ended, once it has."""
-        self._keeper.join()
+        self._join()
         name = self._program.name
         if self._why == "timeout":
             return "timeout", f"{name} took longer than {self._seconds:g} s"
@@ -202,7 +210,7 @@ class _Life:
         if self._process is None:
             return "crashed", f"no process for {name}: {self._problem}"
         code = self._process.returncode
-        how = f"with code {code}" if code >= 0 else f"by {signal.Signals(-code).name}"
+        how = f"with code {code}" if code >= 0 else f"by {_SIGNALS.get(-code, f'signal {-code}')}"
         return "crashed", f"the process of {name} ended {how}"
 
     def end(self, kindly: bool) -> None:
@@ -212,16 +220,19 @@ class _Life:
         self._kill_at = time.monotonic() + (END_SECONDS if kindly else 0)
         with suppress(OSError):
             self._link.socket.shutdown(socket.SHUT_WR)
-        self._keeper.join()
+        self._join()
 
-    def _keep(self) -> None:
-        printed, prints = os.pipe()
+    def _join(self) -> None:
+        self._keeper.join()
+        self._link.socket.close()  # here, for only who calls knows that nobody reads from it
+
+    def _keep(self, printed: int, prints: int) -> None:
         inherited = self._theirs.fileno(), self._shared_file
         command = [sys.executable, "-P", "-u", "-X", "faulthandler", child.__file__, *map(str, (os.getpid(), *inherited))]
         try:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=prints, stderr=prints, pass_fds=inherited,
                                              start_new_session=True, env=self._program.environment)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             self._problem = str(error)
         finally:
             os.close(prints)
@@ -232,18 +243,15 @@ class _Life:
                 self._watch(self._process, printed)
         finally:
             os.close(printed)
-            self._link.socket.close()
 
     def _watch(self, process: "subprocess.Popen[bytes]", printed: int) -> None:
-        os.set_blocking(printed, False)
         while not _has_ended(process):
             if not self._read(printed, TICK_SECONDS):
                 time.sleep(TICK_SECONDS / 10)  # it is about to end, or has closed its output
             self._why = self._why or self._overstepped()
             if self._why or (self._kill_at is not None and time.monotonic() >= self._kill_at):
-                os.killpg(process.pid, signal.SIGKILL)
-        with suppress(ProcessLookupError, PermissionError):  # what it started and left behind
-            os.killpg(process.pid, signal.SIGKILL)
+                _kill(process)
+        _kill(process)  # what it started and left behind
         process.wait()
         self._read(printed, 0)
         with suppress(OSError):
@@ -258,16 +266,16 @@ class _Life:
         return "memory" if self._memory() > self._program.memory_mb << 20 else None
 
     def _read(self, printed: int, seconds: float) -> bool:
-        """Pass on what was printed, waiting a while for it; False if there will be no more."""
+        """Pass on some of what was printed, waiting a while for it; False if there will be no more."""
         waiting = poll()
         waiting.register(printed, POLLIN)
         if not waiting.poll(seconds * 1000):
             return True
-        with suppress(BlockingIOError):
-            while data := os.read(printed, 1 << 16):
+        data = os.read(printed, 1 << 16)
+        if data:
+            with suppress(OSError):  # a full disk costs what was printed, nothing else
                 self._log(data)
-            return False
-        return True
+        return bool(data)
 
     def _memory(self) -> int:
         """Bytes of memory that are the process's own; 0 where this cannot be known."""
@@ -277,6 +285,12 @@ class _Life:
         except OSError:
             return 0
         return (int(numbers[1]) - int(numbers[2])) * mmap.PAGESIZE
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    """Kill the process and all that it started."""
+    with suppress(ProcessLookupError, PermissionError):  # nothing is left to kill
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _has_ended(process: "subprocess.Popen[bytes]") -> bool:

