@@ -1,4 +1,4 @@
-"""Reads a CSV or Parquet file through Spark's API, without Java, and prints its rows as JSON: `python sail_reads.py csv|parquet PATH`.
+"""Reads a CSV or Parquet file through Spark's API, without Java, and prints its rows as JSON: `python sail_reads.py csv|parquet PATH COLUMNS`.
 
 A process of its own: an engine brings threads, settings and warnings that are its affair.
 """
@@ -14,16 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent / "iceberg"))
 
 from iceberg_engines import plainly
 
-COLUMNS = (
-    "text STRING, whole LONG, exact DECIMAL(38, 6), float DOUBLE, truth BOOLEAN, day DATE, moment TIMESTAMP, raw STRING, nested STRING,"
-    " _op STRING, _reason STRING, _event_time TIMESTAMP, _event_id STRING, _shard INT, _position LONG"
-)
 
-
-def read(spark, kind, path):
+def read(spark, kind, path, columns):
     if kind == "parquet":
         return spark.read.parquet(path)
-    return spark.read.options(header=True, multiLine=True, quote='"', escape='"', nullValue="").schema(COLUMNS).csv(path)
+    return spark.read.options(header=True, multiLine=True, quote='"', escape='"', nullValue="").schema(columns).csv(path)
 
 
 if __name__ == "__main__":

@@ -44,9 +44,19 @@ def written():
     )
 
 
+def spark_type(kind):
+    """A type in Spark's words; bytes are text in CSV."""
+    if pa.types.is_decimal(kind):
+        return f"DECIMAL({kind.precision}, {kind.scale})"
+    if pa.types.is_timestamp(kind):
+        return "TIMESTAMP"
+    return {"int64": "LONG", "int32": "INT", "double": "DOUBLE", "bool": "BOOLEAN", "date32[day]": "DATE"}.get(str(kind), "STRING")
+
+
 def read(path, kind, rows):
     path.write_bytes(encode(rows, kind, ""))
-    ran = subprocess.run([sys.executable, "-W", "ignore", SCRIPT, kind, str(path)], capture_output=True, text=True, timeout=120)
+    columns = ", ".join(f"{field.name} {spark_type(field.type)}" for field in rows.schema)
+    ran = subprocess.run([sys.executable, "-W", "ignore", SCRIPT, kind, str(path), columns], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr[-3000:]
     return sorted(json.loads(ran.stdout), key=lambda row: row["_position"])
 
