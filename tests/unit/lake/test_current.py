@@ -45,6 +45,7 @@ def open_lake(tail=None):
     return lake, DuckdbQuery(lake.catalog, lake.files, QueryConfig(memory_mb=256, threads=1), tail)
 
 
+@pytest.mark.slow
 @given(steps=STEPS, past=PAST, format=st.sampled_from(["parquet", "csv"]), contract=st.sampled_from([ORDER, KEYED_TWICE]),
        few=st.sampled_from([0, superseded._FEW]), hashed=st.booleans())
 @example(steps=[[("put", "a")], "base", "late"], past=[("put", "b"), ("put", "new")], format="csv", contract=ORDER, few=9, hashed=True)
@@ -105,6 +106,12 @@ def _wanted(model):
 def _found(query, **how):
     found = query.execute("SELECT id, quantity FROM shop_order ORDER BY id", **how).to_pylist()
     return [(row["id"], row["quantity"]) for row in found]
+
+
+def test_late_changes_and_rows_past_the_snapshot_change_the_state_as_without_a_base():
+    steps = [[("put", "a"), ("put", "b"), ("put", "c")], "base", "late", [("delete", "b")], "compact", [("put", "new")]]
+    for format in ("parquet", "csv"):
+        _check_every_state(steps, [("put", "b"), ("delete", "c"), ("put", "new")], format, ORDER)
 
 
 def test_a_base_is_due_when_there_is_much_history_or_many_changes():
