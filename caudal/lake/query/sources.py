@@ -147,6 +147,8 @@ class _Stored(NamedTuple):
     type: pa.DataType
     stored: str | None
     """None where the file has none."""
+    same: bool = False
+    """Whether it has the very type in the file."""
 
 
 def _stored(schema: pa.Schema, shape: _Shape, eras: Sequence[Era]) -> list[_Stored]:
@@ -154,17 +156,24 @@ def _stored(schema: pa.Schema, shape: _Shape, eras: Sequence[Era]) -> list[_Stor
     own = {name for name in shape.columns if not name.startswith("_")}
     meant = next((dict(era) for era in eras if own <= {stored for stored, _ in era}), {})
     found = {meant.get(stored, stored): stored for stored in shape.columns}
-    return [_Stored(field.name, field.type, found.get(field.name)) for field in schema]
+    kinds = dict(zip(shape.columns, shape.kinds, strict=False))  # CSV has none
+    return [
+        _Stored(field.name, field.type, stored := found.get(field.name), kinds.get(stored or "") == str(field.type))
+        for field in schema
+    ]
 
 
 def _value(column: _Stored) -> str:
     value = quoted(column.stored) if column.stored is not None else "NULL"
+    if column.same:
+        return f"{value} AS {quoted(column.name)}"
     return f"CAST({value} AS {duckdb_type(column.type)}) AS {quoted(column.name)}"
 
 
 def _read_parquet(columns: list[_Stored], shape: _Shape, paths: list[str], first: int) -> str:
     files = ", ".join(map(text, paths))
-    row = f"(file_index::BIGINT + {first}) << 40 | file_row_number AS {ROW}"
+    number = f"(file_index::BIGINT + {first}) << 40" if len(paths) > 1 else f"{first << 40}::BIGINT"
+    row = f"{number} | file_row_number AS {ROW}" if len(paths) > 1 or first else f"file_row_number AS {ROW}"
     return f"SELECT {', '.join(map(_value, columns))}, {row} FROM read_parquet([{files}], hive_partitioning=false)"
 
 
