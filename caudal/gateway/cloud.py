@@ -16,6 +16,7 @@ ACCOUNT = "000000000000"
 """The account whose the resources are."""
 
 SERVICES: dict[str, str] = {
+    "dynamodb": "caudal.gateway.dynamodb.service:DynamoDB",
     "glue": "caudal.gateway.glue.service:Glue",
     "kinesis": "caudal.gateway.kinesis.service:Kinesis",
     "sts": "caudal.gateway.sts:Sts",

@@ -35,7 +35,7 @@ PLACES = {
     "polars": ["caudal/ingest/transform/", "caudal/lake/formats/"],
     "apsw": [
         "caudal/sqlite.py",
-        "caudal/ingest/store/sqlite.py",
+        "caudal/ingest/store/sqlite",
         "caudal/ingest/stream/",
         "caudal/lake/catalog/sqlite",
         "caudal/gateway/documents.py",
