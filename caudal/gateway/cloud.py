@@ -17,6 +17,7 @@ ACCOUNT = "000000000000"
 
 SERVICES: dict[str, str] = {
     "dynamodb": "caudal.gateway.dynamodb.service:DynamoDB",
+    "dynamodbstreams": "caudal.gateway.dynamodbstreams:DynamoDBStreams",
     "glue": "caudal.gateway.glue.service:Glue",
     "kinesis": "caudal.gateway.kinesis.service:Kinesis",
     "sts": "caudal.gateway.sts:Sts",

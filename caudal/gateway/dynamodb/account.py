@@ -112,6 +112,7 @@ class Account:
 
     def _delete(self, table: Table) -> None:
         self.store.drop(table.name)
+        self._cloud.stages.stream.drop(table.name)  # it too must forget where the table's changes were
         if table.destination is not None:
             self._cloud.stages.stream.drop(table.destination.journal)
         self.documents.remove_all([(STREAM, f"{table.name}/{stream.label}") for stream in self.streams(table.name)])

@@ -15,6 +15,8 @@ TTL_IDENTITY = {"principalId": "dynamodb.amazonaws.com", "type": "Service"}
 
 def read_change(raw: bytes, key: Sequence[str]) -> Change | None:
     """The change that a record of the store is; None for one that left the item as it was, which AWS does not tell."""
+    if raw.startswith(b'{"op":"rejected"'):  # a line of an import that was no item
+        return None
     change = decode_change(raw, tuple(key))
     if change.before is not None and change.after is not None and same(change.before, change.after):
         return None

@@ -117,7 +117,7 @@ class _Tree(Transformer[Token, Any]):
     def delete(self, _: Token, *actions: tuple[Path, Node]) -> Section:
         return Section("DELETE", actions)
 
-    def assignment(self, path: Path, node: Node) -> tuple[Path, Node]:
+    def assignment(self, path: Path, _: Token, node: Node) -> tuple[Path, Node]:
         return path, node
 
     def arithmetic(self, a: Node, sign: Token, b: Node) -> Node:
