@@ -122,7 +122,8 @@ class Account:
     def streams(self, table: str = "") -> list[Streaming]:
         """Streams of a table, or of all, that can still be read."""
         prefix = f"{table}/" if table else ""
-        found = (msgspec.convert(document, Streaming, strict=False) for document in self.documents.all(STREAM, prefix=prefix).values())
+        documents = self.documents.all(STREAM, prefix=prefix).values()
+        found = (msgspec.convert(document, Streaming, strict=False) for document in documents)
         return [stream for stream in found if not stream.until or stream.ended > time.time() - STREAM_SECONDS]
 
     def stream(self, arn: str) -> Streaming | None:

@@ -19,7 +19,9 @@ UNSEEN: Final[Any] = object()
 class Action:
     """A put, update, deletion or check of one item, checked; then what was there, and what is."""
 
-    def __init__(self, table: Table, key: tuple[Any, ...], change: Callable[[Item | None], Item | None], given: dict[str, Any]) -> None:
+    def __init__(
+        self, table: Table, key: tuple[Any, ...], change: Callable[[Item | None], Item | None], given: dict[str, Any]
+    ) -> None:
         self.table, self.key, self._change = table, key, change
         self.condition: Condition | None = None
         self.update: Update | None = None

@@ -68,7 +68,7 @@ class Administration(Service):
         return {"TableDescription": self._described(table)}
 
     def describe_table(self, *, TableName: str) -> Answer:
-        return {"Table": self._described(self.account.find(TableName, f"Requested resource not found: Table: {TableName} not found"))}
+        return {"Table": self._described(self.account.find(TableName, _no_table(TableName)))}
 
     def list_tables(self, *, ExclusiveStartTableName: str = "", Limit: int = 100) -> Answer:
         names = [name for name in self.account.names() if name > ExclusiveStartTableName]
@@ -76,12 +76,13 @@ class Administration(Service):
         return {"TableNames": names[:Limit], "LastEvaluatedTableName": names[Limit - 1] if more else None}
 
     def delete_table(self, *, TableName: str) -> Answer:
-        table = self.account.find(TableName, f"Requested resource not found: Table: {TableName} not found")
+        table = self.account.find(TableName, _no_table(TableName))
         if table.is_of_pipeline:
             raise invalid(f"{table.name} is a table of the pipeline: take it out of the pipeline's file")
         if table.is_protected:
             arn = self.account.arn(table.name)
-            raise invalid(f"Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first. {arn}")
+            told = "Resource cannot be deleted as it is currently protected against deletion. Disable deletion protection first."
+            raise invalid(f"{told} {arn}")
         table = self.account.remove(table.name)
         self._tags.drop(self.account.arn(table.name))
         return {"TableDescription": self._described(table)}
@@ -172,11 +173,10 @@ class Administration(Service):
             raise invalid("caudal serves a TTL attribute whose name is of letters, digits and _ . : -")
         if table.is_of_pipeline:
             raise invalid(f"{table.name} is a table of the pipeline: declare its TTL in the pipeline's file")
-        if enabled and table.ttl:
-            told = "TimeToLive is already enabled" if table.ttl == attribute else "TimeToLive is active on a different AttributeName: current AttributeName is " + table.ttl
-            raise invalid(told)
-        if not enabled and table.ttl != attribute:
-            raise invalid("TimeToLive is already disabled" if not table.ttl else f"TimeToLive is active on a different AttributeName: current AttributeName is {table.ttl}")
+        if table.ttl not in ("", attribute):
+            raise invalid(f"TimeToLive is active on a different AttributeName: current AttributeName is {table.ttl}")
+        if bool(table.ttl) is enabled:
+            raise invalid(f"TimeToLive is already {'enabled' if enabled else 'disabled'}")
         ttl = attribute if enabled else ""
         self.account.store.declare(table.name, table.key, self.cloud.stages.config.stream.shards, ttl=ttl)
         self.account.change(table.name, lambda table: replace(table, ttl=ttl))
@@ -255,13 +255,13 @@ class Administration(Service):
     def _destination(self, table: str, found: Destination, status: str) -> Answer:
         return {"TableName": table, "StreamArn": self.cloud.arn("kinesis", f"stream/{found.stream}"), "DestinationStatus": status}
 
-    def describe_limits(self) -> Answer:
-        return {"AccountMaxReadCapacityUnits": 80_000, "AccountMaxWriteCapacityUnits": 80_000,
-                "TableMaxReadCapacityUnits": 40_000, "TableMaxWriteCapacityUnits": 40_000}
-
 
 def _refuse(options: Answer) -> None:
     refuse({name: value for name, value in options.items() if value != []}, "ValidationException")
+
+
+def _no_table(name: str) -> str:
+    return f"Requested resource not found: Table: {name} not found"
 
 
 def _units(given: Answer) -> tuple[int, int]:

@@ -72,8 +72,8 @@ def _key(schema: Sequence[Given], types: Mapping[str, str]) -> tuple[str, ...]:
     kinds = [each["KeyType"] for each in schema]
     names = tuple(each["AttributeName"] for each in schema)
     if kinds not in (["HASH"], ["HASH", "RANGE"]):
-        told = "The second KeySchemaElement is not a RANGE key type" if kinds[:1] == ["HASH"] else "The first KeySchemaElement is not a HASH key type"
-        raise invalid(f"Invalid KeySchema: {told}")
+        which, kind = ("second", "RANGE") if kinds[:1] == ["HASH"] else ("first", "HASH")
+        raise invalid(f"Invalid KeySchema: The {which} KeySchemaElement is not a {kind} key type")
     if len(set(names)) < len(names):
         raise invalid("Both the Hash Key and the Range Key element in the KeySchema have the same name")
     if missing := [name for name in names if name not in types]:
@@ -85,7 +85,8 @@ def _key(schema: Sequence[Given], types: Mapping[str, str]) -> tuple[str, ...]:
 def _throughput(given: Given, on_demand: bool) -> tuple[int, int]:
     units = given.get("ProvisionedThroughput")
     if on_demand and units is not None:
-        raise invalid_values("Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST")
+        told = "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+        raise invalid_values(told)
     if not on_demand and units is None:
         raise invalid_values("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
     return (units["ReadCapacityUnits"], units["WriteCapacityUnits"]) if units is not None else (0, 0)

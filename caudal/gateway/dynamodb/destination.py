@@ -66,8 +66,9 @@ class Forwarder:
 
     def _run(self, table: str, journal: str) -> None:
         with self._lock:
-            self._threads[journal] = threading.Thread(target=self._forward_all, args=(table, journal), name="dynamodb-kinesis", daemon=True)
-            self._threads[journal].start()
+            thread = threading.Thread(target=self._forward_all, args=(table, journal), name="dynamodb-kinesis", daemon=True)
+            self._threads[journal] = thread
+            thread.start()
 
     def _forward_all(self, name: str, journal: str) -> None:
         while not self._stop.is_set():

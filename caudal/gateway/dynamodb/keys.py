@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from caudal.gateway.dynamodb.scope import Condition, Scope
 from caudal.gateway.dynamodb.syntax import Call, Node, Path, Value
-from caudal.gateway.dynamodb.values import invalid, invalid_values, kind_of
+from caudal.gateway.dynamodb.values import EMPTY_KEY, invalid, invalid_values, kind_of
 from caudal.ingest.store import Open, StartsWith
 
 PARAMETER = "KeyConditionExpression"
@@ -39,8 +39,7 @@ def key_range(condition: Condition, scope: Scope, key: tuple[str, ...], types: M
             if kind_of(value) != types[name]:
                 raise invalid_values("Condition parameter type does not match schema type")
             if value in ("", b""):
-                told = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
-                raise invalid(f"{told} {'string' if value == '' else 'binary'} value. Key: {name}")
+                raise invalid(f"{EMPTY_KEY} {'string' if value == '' else 'binary'} value. Key: {name}")
     operator, values = found[key[0]]
     if operator != "=":
         raise invalid("Query key condition not supported")

@@ -65,7 +65,7 @@ class Reading(Administration):
 
     def batch_get_item(self, *, RequestItems: dict[str, Answer], ReturnConsumedCapacity: str | None = None) -> Answer:
         if not RequestItems or sum(len(wanted["Keys"]) for wanted in RequestItems.values()) > 100:
-            raise invalid("Too many items requested for the BatchGetItem call" if RequestItems else "The batch get request is empty")
+            raise invalid(f"Too {'many' if RequestItems else 'few'} items requested for the BatchGetItem call")
         found: dict[str, list[Item]] = {}
         units: list[Answer | None] = []
         waiting: dict[str, Answer] = {}
@@ -232,8 +232,8 @@ def _select(select: str | None, index: Index | None, projection: str | None) -> 
     if select == "ALL_PROJECTED_ATTRIBUTES" and index is None:
         raise invalid("ALL_PROJECTED_ATTRIBUTES can be used only when Querying using an IndexName")
     if select == "ALL_ATTRIBUTES" and index is not None and not index.is_local and index.projection != "ALL":
-        told = f"Select type ALL_ATTRIBUTES is not supported for global secondary index {index.name} because its projection type is not ALL"
-        raise invalid_values(told)
+        told = f"Select type ALL_ATTRIBUTES is not supported for global secondary index {index.name}"
+        raise invalid_values(f"{told} because its projection type is not ALL")
     return select or "ALL_PROJECTED_ATTRIBUTES"
 
 

@@ -23,6 +23,7 @@ _PREDICATES = frozenset({"attribute_exists", "attribute_not_exists", "attribute_
 _TESTS: Mapping[str, Callable[[Any, Any], bool]] = {
     "<": lambda a, b: a < b, "<=": lambda a, b: a <= b, ">": lambda a, b: a > b, ">=": lambda a, b: a >= b,
 }
+_NOT_HERE = "The function is not allowed to be used this way in an expression"
 _LONG_KINDS = {
     "S": "STRING", "N": "NUMBER", "B": "BINARY", "BOOL": "BOOLEAN", "NULL": "NULL", "L": "LIST", "M": "MAP",
     "SS": "STRING_SET", "NS": "NUMBER_SET", "BS": "BINARY_SET",
@@ -35,7 +36,7 @@ Place = tuple[str | int, ...]
 def at(item: Any, place: Place) -> Any:
     """What a path leads to in an item; MISSING for nothing."""
     for step in place:
-        if type(step) is str:
+        if isinstance(step, str):
             if type(item) is not dict or step not in item:
                 return MISSING
         elif type(item) is not list or step >= len(item):
@@ -141,14 +142,14 @@ class Condition:
         if node.name == "?":
             (function,) = node.operands
             if function.name in _OPERANDS and function.name not in _PREDICATES | _OF_UPDATES:
-                raise self._wrong("The function is not allowed to be used this way in an expression", f"function: {function.name}")
+                raise self._wrong(_NOT_HERE, f"function: {function.name}")
             return
-        if node.name in _OPERANDS or node.name[0].isalpha() and node.name not in ("BETWEEN", "IN"):
+        if node.name[0].isalpha() and node.name not in ("BETWEEN", "IN"):
             check_function(node, self._parameter, updates=False)
             self._check_function(node)
             return
         if any(isinstance(operand, Call) and operand.name != "size" for operand in node.operands):
-            raise self._wrong("The function is not allowed to be used this way in an expression", f"operator: {node.name}")
+            raise self._wrong(_NOT_HERE, f"operator: {node.name}")
         first = node.operands[0]
         if isinstance(first, Path) and any(first == operand for operand in node.operands[1:]):
             shown = ", ".join(map(str, first.steps))
@@ -169,7 +170,8 @@ class Condition:
             if type(kind) is not str:
                 raise self._wrong("Incorrect operand type for operator or function", "operator or function: attribute_type")
             if kind not in _TYPES:
-                raise self._wrong("Invalid attribute type name found", f"type: {kind}, valid types: {{{','.join(sorted(_TYPES))}}}")
+                known = ",".join(sorted(_TYPES))
+                raise self._wrong("Invalid attribute type name found", f"type: {kind}, valid types: {{{known}}}")
 
     def _given(self, operands: Iterable[Any]) -> list[Any]:
         return [self._scope.value(node.name, self._parameter) for node in operands if isinstance(node, Value)]
@@ -227,11 +229,11 @@ class Condition:
         if value is MISSING or other is MISSING:
             return False
         if node.name == "attribute_type":
-            return kind_of(value) == other
+            return bool(kind_of(value) == other)
         if node.name == "begins_with":
-            return type(value) is type(other) and type(value) in (str, bytes) and value.startswith(other)
+            return type(value) is type(other) and type(value) in (str, bytes) and bool(value.startswith(other))
         if type(value) in (str, bytes):
-            return type(value) is type(other) and other in value
+            return type(value) is type(other) and bool(other in value)
         return type(value) in (list, set) and any(same(element, other) for element in value)
 
     def _of(self, node: Any, item: Item) -> Any:
@@ -255,7 +257,8 @@ def check_function(node: Call, parameter: str, updates: bool) -> None:
     if wanted is None:
         raise invalid(f"Invalid {parameter}: Invalid function name; function: {name}")
     if (name in _OF_UPDATES) is not updates:
-        where = "an update expression" if updates else f"a {'filter' if parameter == 'FilterExpression' else 'condition'} expression"
+        kind = "filter" if parameter == "FilterExpression" else "condition"
+        where = "an update expression" if updates else f"a {kind} expression"
         raise invalid(f"Invalid {parameter}: The function is not allowed in {where}; function: {name}")
     if len(node.operands) != wanted:
         told = "Incorrect number of operands for operator or function"

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from caudal.gateway.dynamodb.values import invalid, invalid_values, kind_of, size_of
+from caudal.gateway.dynamodb.values import EMPTY_KEY, invalid, invalid_values, kind_of, size_of
 from caudal.ingest.store.port import Store
 from caudal.records import Item
 from caudal.tables import Table as PipelineTable
@@ -108,12 +108,11 @@ class Table(msgspec.Struct, frozen=True):
                 if name not in item:
                     continue
                 if (kind := kind_of(item[name])) != self.types[name]:
-                    told = f"Type mismatch for Index Key {name} Expected: {self.types[name]} Actual: {kind} IndexName: {index.name}"
-                    raise invalid_values(told)
+                    told = f"Type mismatch for Index Key {name} Expected: {self.types[name]} Actual: {kind}"
+                    raise invalid_values(f"{told} IndexName: {index.name}")
                 if item[name] in ("", b""):
-                    told = "One or more parameter values are not valid. A value specified for a secondary index key is not supported."
-                    told += f" The AttributeValue for a key attribute cannot contain an empty {_word(item[name])} value."
-                    raise invalid(f"{told} IndexName: {index.name}, IndexKey: {name}")
+                    told = EMPTY_KEY.replace(". ", ". A value specified for a secondary index key is not supported. ")
+                    raise invalid(f"{told} {_word(item[name])} value. IndexName: {index.name}, IndexKey: {name}")
                 if size_of(item[name]) > (RANGE_BYTES if name != index.key[0] else HASH_BYTES):
                     raise invalid_values(f"Size of the key {name} of the index {index.name} has exceeded the maximum size limit")
 
@@ -127,8 +126,7 @@ class Table(msgspec.Struct, frozen=True):
     def _check_parts(self, item: Item) -> None:
         for name in self.key:
             if item[name] in ("", b""):
-                told = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
-                raise invalid(f"{told} {_word(item[name])} value. Key: {name}")
+                raise invalid(f"{EMPTY_KEY} {_word(item[name])} value. Key: {name}")
         if size_of(item[self.key[0]]) > HASH_BYTES:
             raise invalid_values(f"Size of hashkey has exceeded the maximum size limit of{HASH_BYTES} bytes")
         if len(self.key) > 1 and size_of(item[self.key[1]]) > RANGE_BYTES:
@@ -159,7 +157,8 @@ def describe(table: Table, arn: str, size: tuple[int, int]) -> dict[str, Any]:
     """A table as DescribeTable shows it; `size` is how many items and bytes it had when they were last counted."""
     items, total = size
     made: dict[str, Any] = {
-        "TableName": table.name, "TableArn": arn, "TableId": table.id, "TableStatus": "DELETING" if table.is_deleting else "ACTIVE",
+        "TableName": table.name, "TableArn": arn, "TableId": table.id,
+        "TableStatus": "DELETING" if table.is_deleting else "ACTIVE",
         "AttributeDefinitions": [{"AttributeName": name, "AttributeType": kind} for name, kind in sorted(table.types.items())],
         "KeySchema": key_schema(table.key), "CreationDateTime": datetime.fromtimestamp(table.created, UTC),
         "ItemCount": items, "TableSizeBytes": total, "DeletionProtectionEnabled": table.is_protected,
@@ -183,7 +182,10 @@ def _index(index: Index, arn: str) -> dict[str, Any]:
     projection: dict[str, Any] = {"ProjectionType": index.projection}
     if index.included:
         projection["NonKeyAttributes"] = list(index.included)
-    made = {"IndexName": index.name, "IndexArn": f"{arn}/index/{index.name}", "KeySchema": key_schema(index.key), "Projection": projection}
+    made = {
+        "IndexName": index.name, "IndexArn": f"{arn}/index/{index.name}", "KeySchema": key_schema(index.key),
+        "Projection": projection,
+    }
     if not index.is_local:
         made |= {"IndexStatus": "ACTIVE", "ProvisionedThroughput": _throughput(index.throughput)}
     return made

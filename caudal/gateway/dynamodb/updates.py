@@ -5,7 +5,7 @@ from decimal import Context
 from typing import Any
 
 from caudal.gateway.dynamodb.scope import MISSING, Place, Scope, at, check_apart, check_function, long_kind, nodes, project
-from caudal.gateway.dynamodb.syntax import Call, Node, Path, Value
+from caudal.gateway.dynamodb.syntax import Node, Path, Value
 from caudal.gateway.dynamodb.values import NESTED, as_number, depth_of, in_order, invalid, invalid_values, kind_of
 from caudal.ingest.items import DEPTH
 from caudal.records import Item

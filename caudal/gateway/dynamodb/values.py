@@ -18,6 +18,7 @@ DIGITS, DEPTH = 38, 32
 ITEM_BYTES = 400 * 1024
 
 NESTED = "Nesting Levels have exceeded supported limits: Attributes in the item have nested levels beyond supported limit"
+EMPTY_KEY = "One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty"
 
 _EXACT = Context(prec=400)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,6})?", re.ASCII)
@@ -63,7 +64,7 @@ def as_number(value: Decimal) -> int | Decimal:
 
 def write_number(value: int | Decimal) -> str:
     """A number's text: plain digits, however large or small."""
-    return str(value) if type(value) is int else format(value.normalize(_EXACT), "f")
+    return str(value) if isinstance(value, int) else format(value.normalize(_EXACT), "f")
 
 
 def _text(value: Any) -> str:
@@ -180,8 +181,9 @@ def write_value(value: Any) -> dict[str, Any]:
         return {"M": write_item(value)}
     if kind == "L":
         return {"L": [write_value(element) for element in value]}
-    each: Callable[[Any], Any] = {"SS": str, "NS": write_number, "BS": lambda data: base64.b64encode(data).decode()}[kind]
-    return {kind: [each(element) for element in sorted(value)]}
+    writers: dict[str, Callable[[Any], Any]] = {
+        "SS": str, "NS": write_number, "BS": lambda data: base64.b64encode(data).decode()}
+    return {kind: [writers[kind](element) for element in sorted(value)]}
 
 
 def write_item(item: Item) -> dict[str, Any]:
@@ -216,12 +218,12 @@ def size_of(value: Any) -> int:
         return 1
     if kind is int or kind is Decimal:
         digits = len(Decimal(value).normalize(_EXACT).as_tuple().digits)
-        return (digits + 1) // 2 + 1 + (value < 0)
+        return (digits + 1) // 2 + 1 + int(value < 0)
     if kind is set:
         return sum(map(size_of, value))
     if kind is list:
         return 3 + sum(1 + size_of(element) for element in value)
-    return 3 + sum(1 + len(name.encode()) + size_of(inner) for name, inner in value.items())
+    return 3 + size_of_item(value) + len(value)
 
 
 def size_of_item(item: Item) -> int:
