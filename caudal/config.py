@@ -23,6 +23,8 @@ class StoreConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     url: str = "sqlite:{folder}/store.db"
     """Where items are."""
+    deletes_hours: float = 720.0
+    """How long a delete is remembered: so long, an import as of before does not bring the item back."""
 
 
 class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,13 +36,21 @@ class StreamConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Shards of a new stream; an existing one keeps its number."""
     retention_hours: float = 168.0
     """Records older than this are dropped once every delivery has them."""
+    waiting_mb: float = 16384.0
+    """Undelivered records of a table at which its writes are refused, and slowed down from three quarters on; 0 for any."""
+    free_mb: float = 256.0
+    """Free space on the disk of the stream below which nothing is written to it."""
 
 
 class TransformConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """`[transform]`: from record to row."""
 
-    url: str = "inprocess:"
-    """Where the user's functions run."""
+    url: str = "process:"
+    """Where the user's functions run: each in a process of its own, or `inprocess:`, in the writer's, without limits."""
+    seconds: float = 30.0
+    """How long one call of a function may take, in a process of its own."""
+    memory_mb: int = 1024
+    """Memory that a function may take, in a process of its own; measured on Linux."""
 
 
 class WriterConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -123,6 +133,8 @@ class MaintainConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How far back every version of a table can be read."""
     keep_versions: int = 10
     """Versions that can be read however old they are."""
+    keep_model_hours: float = 720.0
+    """How far back the version that a live model, or the one before it, was trained on is kept, and all since."""
     orphan_hours: float = 24.0
     """Age from which an object that no version names is removed: a killed writer left it."""
 
@@ -164,7 +176,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return url.replace("{folder}", self.folder)
 
 
-NOT_SETTINGS = frozenset({"CAUDAL_PIPELINE", "CAUDAL_DEBUG", "CAUDAL_DEMO_ROWS", "CAUDAL_FAULT_ROUNDS"})
+NOT_SETTINGS = frozenset({"CAUDAL_PIPELINE", "CAUDAL_DEBUG", "CAUDAL_DEMO_ROWS", "CAUDAL_FAULT_ROUNDS", "CAUDAL_FAULT_SEED"})
 """Variables that the command line and the tests read."""
 
 SECTIONS = tuple(field for field in Config.__struct_fields__ if field != "folder")
@@ -244,7 +256,11 @@ def _typed(variable: str, text: str, default: Any) -> Any:
 def _check_values(config: Config) -> None:
     for name, value, low, high in (
         ("stream.shards", config.stream.shards, 1, 1024), ("writer.lease_seconds", config.writer.lease_seconds, 1, inf),
-        ("stream.retention_hours", config.stream.retention_hours, 0, inf), ("query.memory_mb", config.query.memory_mb, 64, inf),
+        ("transform.seconds", config.transform.seconds, 0.1, threading.TIMEOUT_MAX),
+        ("transform.memory_mb", config.transform.memory_mb, 64, 1 << 30),
+        ("stream.retention_hours", config.stream.retention_hours, 0, inf),
+        ("stream.waiting_mb", config.stream.waiting_mb, 0, inf), ("stream.free_mb", config.stream.free_mb, 0, inf),
+        ("query.memory_mb", config.query.memory_mb, 64, inf),
         ("query.seconds", config.query.seconds, 0.001, threading.TIMEOUT_MAX),
         ("query.threads", config.query.threads, 0, 1024), ("trainer.every_seconds", config.trainer.every_seconds, 0, inf),
         ("trainer.seed", config.trainer.seed, 0, 2**32 - 1),
@@ -253,6 +269,7 @@ def _check_values(config: Config) -> None:
         ("iceberg.keep_snapshots", config.iceberg.keep_snapshots, 1, inf),
         ("maintain.every_seconds", config.maintain.every_seconds, 0, inf),
         ("maintain.file_mb", config.maintain.file_mb, 0.001, 1024), ("maintain.keep_hours", config.maintain.keep_hours, 0, inf),
+        ("maintain.keep_model_hours", config.maintain.keep_model_hours, 0, inf),
         ("maintain.keep_versions", config.maintain.keep_versions, 1, 1 << 31),
         ("maintain.orphan_hours", config.maintain.orphan_hours, 0, inf),
     ):

@@ -14,6 +14,7 @@ CaudalError
 │   └── VerificationFailed  the lake and the stream do not account for each other
 └── BackendError          what a back end did is wrong
     ├── Unavailable       it cannot be reached, or is busy: try again
+    │   └── Throttled     too much waits to be delivered: try again more slowly
     ├── Trimmed           the stream no longer holds those records
     ├── AlreadyExists     an object of that name is there, and objects are written once
     ├── Conflict          somebody else changed the same thing first: read again, then retry
@@ -94,6 +95,10 @@ class Unavailable(BackendError):
     """The back end cannot be reached, or is busy."""
 
     retry = True
+
+
+class Throttled(Unavailable):
+    """More waits to be delivered than may: nothing was written."""
 
 
 class Trimmed(BackendError):

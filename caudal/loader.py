@@ -8,6 +8,7 @@ from pathlib import Path
 from caudal.config import Config, load_config
 from caudal.errors import CaudalError, UsageError
 from caudal.pipeline import Pipeline
+from caudal.urls import checked
 
 DEFAULT = "pipeline.py"
 
@@ -24,7 +25,8 @@ def load_pipeline(path: Path) -> tuple[Pipeline, Config]:
     unique = list({id(pipeline): pipeline for pipeline in found}.values())
     if len(unique) != 1:
         raise UsageError(f"{path}: has {len(unique)} pipelines", hint="it needs one: shop = Pipeline('shop')")
-    return unique[0], load_config(path.resolve().parent)
+    unique[0].file = path.resolve()
+    return unique[0], checked(load_config(path.resolve().parent))
 
 
 def _run(path: Path) -> object:

@@ -4,11 +4,12 @@ All of it runs beside writers, queries and another maintenance, and may be kille
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 
-from caudal.errors import CaudalError
+from caudal.errors import CaudalError, NotFound
 from caudal.ingest.stream import SupportsRetention
-from caudal.lake.catalog import LakeTable
+from caudal.lake.catalog import LakeTable, SupportsShadows
 from caudal.lake.compaction import compact
 from caudal.lake.current import SHARE, is_due, make_base
 from caudal.lake.expiry import expire, remove_orphans
@@ -18,6 +19,9 @@ from caudal.tables import Table
 
 SWEEP = 500
 """Expired items that are deleted in one transaction: other writes wait no longer than for so many."""
+
+FORGET = 5_000
+"""Deletes that are forgotten in one transaction."""
 
 BY_HAND_SHARE = 0.01
 """Changes since a base, of its rows, from which `caudal maintain` makes it anew."""
@@ -81,6 +85,7 @@ def maintain(
         done.sources.append(source)
         try:
             source.items_expired = _sweep(stages, table, pretend, now)
+            _forget(stages, table, pretend, now)
             source.records_trimmed = trim(stages, table, pretend, now)
         except CaudalError as error:
             done.problems.append(f"{table.name}: {error}")
@@ -96,13 +101,28 @@ def _look_after(
     merged = compact(catalog, files, table, int(settings.file_mb * (1 << 20)), by_hand, pretend)
     found.merged, found.into, found.merged_bytes = merged.files, merged.into, merged.bytes
     problems += merged.problems
-    freed = expire(catalog, files, name, settings.keep_versions, _before(now, settings.keep_hours), pretend)
+    freed = expire(catalog, files, name, settings.keep_versions, _keep_from(stages, name, now), pretend)
     found.versions_expired, found.objects_removed, found.bytes_freed = freed.versions, freed.objects, freed.bytes
     if orphans:
         freed = remove_orphans(catalog, files, stages.pipeline.name, name, _before(now, settings.orphan_hours), pretend)
         found.orphans = freed.objects
         found.objects_removed += freed.objects
         found.bytes_freed += freed.bytes
+
+
+def _keep_from(stages: Stages, table: str, now: float) -> int:
+    """Versions of this time or later stay, microseconds since 1970, UTC.
+
+    With them the one that a live model was trained on, and that of the model that a rollback would bring back.
+    """
+    settings = stages.config.maintain
+    before, oldest = _before(now, settings.keep_hours), _before(now, settings.keep_model_hours)
+    for recommender in stages.pipeline.recommenders:
+        for card in stages.models.in_use(recommender):
+            with suppress(NotFound):  # not of this table, or expired earlier
+                committed = stages.catalog.snapshot(table, card.snapshot.get(table, -1)).time
+                before = min(before, committed - 1) if committed >= oldest else before
+    return before
 
 
 def _renew_base(stages: Stages, table: LakeTable, by_hand: bool, pretend: bool) -> int:
@@ -132,8 +152,15 @@ def _sweep(stages: Stages, table: Table, pretend: bool, now: float) -> int:
     return total
 
 
+def _forget(stages: Stages, table: Table, pretend: bool, now: float) -> None:
+    """Forget deletes that no import will ask for."""
+    before = _before(now, stages.config.store.deletes_hours)
+    while table.stored and not pretend and stages.store.forget(table.name, before, FORGET):
+        pass
+
+
 def trim(stages: Stages, table: Table, pretend: bool = False, now: float | None = None) -> int:
-    """Drop records that every delivery has and that are older than the retention; how many.
+    """Drop records that every delivery and every rebuild has and that are older than the retention; how many.
 
     Live state reads them within milliseconds; if it was away for longer than the retention, it starts again from the
     lake, which has them all.
@@ -141,7 +168,9 @@ def trim(stages: Stages, table: Table, pretend: bool = False, now: float | None 
     if not isinstance(stages.stream, SupportsRetention) or pretend:
         return 0
     older = _before(time.time() if now is None else now, stages.config.stream.retention_hours)
-    reached = [stages.catalog.snapshot(name).positions for name in table.lake]
+    shadows = stages.catalog.shadows() if isinstance(stages.catalog, SupportsShadows) else {}
+    readers = [*table.lake, *(shadows[name].name for name in table.lake if name in shadows)]
+    reached = [stages.catalog.snapshot(name).positions for name in readers]
     before = {shard: min(p.get(shard, 0) for p in reached) for shard in stages.stream.ends(table.name)}
     start = stages.stream.start(table.name)
     stages.stream.trim(table.name, before, older)

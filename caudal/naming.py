@@ -4,6 +4,9 @@ import re
 
 from caudal.errors import ContractError
 
+SHADOW = "__shadow"
+"""End of the name of a table that is made anew beside another: see `caudal rebuild`."""
+
 _NAME = re.compile(r"[a-zA-Z][a-zA-Z0-9_]{0,127}\Z")
 
 

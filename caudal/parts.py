@@ -224,10 +224,14 @@ def main(part: str, path: str, run: Callable[[Stages, threading.Event], None] | 
 def _watch_tables(stages: Stages, stop: threading.Event, changed: threading.Event) -> None:
     """Stop when somebody changes the tables: what this process read of the pipeline file is no longer true."""
     declared = {name: lake for table in stages.pipeline.tables.values() for name, lake in table.lake.items()}
+    rebuilt = {name: table.rebuilt for name, table in stages.catalog.tables().items()}
     while not stop.wait(TABLES_SECONDS):
         with contextlib.suppress(CaudalError):
             now = stages.catalog.tables()
-            if any(name in now and not now[name].same_columns(lake) for name, lake in declared.items()):
+            if any(
+                name in now and not (now[name].same_columns(lake) and now[name].rebuilt == rebuilt.get(name, 0))
+                for name, lake in declared.items()
+            ):
                 changed.set()
                 stop.set()
 

@@ -11,6 +11,7 @@ from caudal.errors import ContractError, NotFound
 from caudal.ingest.events import EventLog
 from caudal.ingest.store import Store, open_store
 from caudal.ingest.stream import Stream, open_stream
+from caudal.ingest.stream.gate import Backpressure, held_back
 from caudal.ingest.writer import Writer
 from caudal.lake.catalog import Catalog, declared, open_catalog
 from caudal.lake.files import Files, open_files
@@ -21,6 +22,7 @@ from caudal.learn.trainer import Trainer, open_trainer
 from caudal.naming import check_name
 from caudal.serve import Endpoint, Shop, open_endpoint
 from caudal.tables import Layout, Table, Writers, contracts, declare_in, declare_table, lake_contracts, open_tail, open_transforms
+from caudal.urls import checked
 
 
 class Pipeline:
@@ -28,6 +30,7 @@ class Pipeline:
 
     def __init__(self, name: str) -> None:
         self.name = check_name("pipeline", name)
+        self.file: Path | None = None  # that it was loaded from
         self.tables: dict[str, Table] = {}
         self.recommenders: dict[str, Recommender] = {}
 
@@ -70,20 +73,23 @@ class Stages:
 
     def __init__(self, pipeline: Pipeline, config: Config) -> None:
         self.pipeline = pipeline
-        self.config = config
+        self.config = checked(config)
 
     @cached_property
     def store(self) -> Store:
-        store = open_store(self.config.url("store"))
-        declare_in(store, self.pipeline.tables, self.config.stream.shards)
-        return store
+        store = held_back(open_store(self.config.url("store")), self.gate)
+        return declare_in(store, self.pipeline.tables, self.config.stream.shards)
 
     @cached_property
     def stream(self) -> Stream:
-        stream = open_stream(self.config.url("stream"))
+        stream = held_back(open_stream(self.config.url("stream")), self.gate)
         for name in self.pipeline.tables:
             stream.create(name, self.config.stream.shards)
         return stream
+
+    @cached_property
+    def gate(self) -> Backpressure:
+        return Backpressure(self.config.stream, lambda: self.stream, lambda name: self.table(name).reached(self.catalog))
 
     def events(self, table: str) -> EventLog:
         """Where events of a table are appended."""
@@ -121,10 +127,14 @@ class Stages:
 
     def endpoint(self) -> Endpoint:
         """The endpoint; it answers once it is started."""
+        return open_endpoint(self.config.url("endpoint"), self.shop())
+
+    def shop(self) -> Shop:
+        """What an endpoint serves."""
         tables, recommenders = self.pipeline.tables, self.pipeline.recommenders
-        return open_endpoint(self.config.url("endpoint"), Shop(
-            contracts(tables), open_transforms(tables, self.config.url("transform")), recommenders, self.store, self.stream,
-            self.catalog, self.query, self.models, self.config.endpoint.stale_seconds))
+        return Shop(
+            contracts(tables), open_transforms(tables, self.config.url("transform"), self.config), recommenders, self.store,
+            self.stream, self.catalog, self.query, self.models, self.config.endpoint.stale_seconds)
 
     def table(self, name: str) -> Table:
         """A declared table. Raises NotFound."""

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from caudal.contract import Column, UserFunction
 from caudal.errors import QueryError, UsageError
 from caudal.ingest.transform.uses import mention
-from caudal.lake.catalog import Catalog, LakeTable
+from caudal.lake.catalog import Catalog, LakeTable, is_shadow
 from caudal.lake.catalog.evolution import ColumnChange, evolve
 from caudal.lake.query.uses import columns_used
 from caudal.pipeline import Pipeline
@@ -98,7 +98,7 @@ def read_plan(
             changes = tuple(PlannedChange(change, uses.of(table, lake, change)) for change in evolution.changes)
             plans.append(TablePlan(lake, known is None, wanted.get(name, ()), changes))
     declared = {plan.table.name for plan in plans}
-    return Plan(plans, tuple(name for name in there if name not in declared), list(problems))
+    return Plan(plans, tuple(name for name in there if name not in declared and not is_shadow(name)), list(problems))
 
 
 def apply_plan(catalog: Catalog, plan: Plan) -> None:

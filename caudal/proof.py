@@ -26,14 +26,14 @@ _id = msgspec.json.Decoder(_Id)
 _PLACE = {"_shard": pa.int32(), "_position": pa.int64()}
 
 
-def prove(catalog: Catalog, files: Files, stream: Stream) -> Verification:
+def prove(catalog: Catalog, files: Files, stream: Stream, database: str = "") -> Verification:
     """Recount every table, and if nothing is wrong look deeper.
 
     Then: each committed record that the stream still holds is in the lake under its own id,
     in quarantine, or dropped; all rows ever committed are there; the base has each key once, from the history; and every
     file of a version that can be read is as it was committed.
     """
-    found = verify(catalog, files)
+    found = verify(catalog, files, None, database)
     sound = found.ok
     compare_stream(catalog, stream, found)
     if not sound:

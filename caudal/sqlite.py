@@ -72,8 +72,9 @@ class Database:
         job = _Job(work)
         with self._queue:
             self._jobs.append(job)
-            job.leads, self._led = not self._led, True
-        if not job.leads:
+            first, self._led = not self._led, True
+            job.leads = first
+        if not first:  # who is made the leader by now is woken for it, and must take that
             try:
                 job.wake.acquire()
             except BaseException:  # a signal: this caller leaves, the others must not wait for it
@@ -179,6 +180,20 @@ def open_database(path: Path, schema: str, user: object) -> Database:
         found.close(user)
         raise
     return found
+
+
+class ReadTransaction:
+    """Several reads of one state."""
+
+    def __init__(self, db: apsw.Connection) -> None:
+        self._db = db
+
+    def __enter__(self) -> None:
+        self._db.execute("BEGIN")
+
+    def __exit__(self, *_: object) -> None:
+        if self._db.in_transaction:  # else the disk failed, and SQLite has ended it
+            self._db.execute("ROLLBACK")
 
 
 @contextmanager

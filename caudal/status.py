@@ -1,13 +1,27 @@
 """How each stage is doing, measured from the data itself and not from heartbeats."""
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import msgspec
+
+from caudal.ingest.stream import SupportsBackpressure
+from caudal.ingest.stream.gate import MB, SLOW_FROM
+from caudal.lake.catalog import CommitInfo
 from caudal.pipeline import Stages
+from caudal.rebuild import Rebuilt, rebuilds
 from caudal.supervisor import read_errors
 
 RATE_SECONDS = 60
 """Commits of the last minute make a rate."""
+
+
+class _Record(msgspec.Struct):
+    time: int = 0
+
+
+_record = msgspec.json.Decoder(_Record)
 
 
 @dataclass
@@ -22,12 +36,20 @@ class TableStatus:
     """Of these, in the lake, dropped or in quarantine."""
     quarantined: int
     records_per_second: float
+    newest_in_store: int | None
+    """When the newest change or event happened, microseconds since 1970, UTC; None if another system's records do not say."""
     newest_in_stream: int | None
-    """When the newest record was appended, microseconds since 1970, UTC."""
+    """When the newest record was appended."""
     newest_in_lake: int | None
     """Event time of the newest row."""
     lag_seconds: float
     """How long the oldest undelivered record has been waiting; 0 if there is none."""
+    waiting_bytes: int
+    """Of the records that are not yet in the lake; 0 if the stream does not tell."""
+    full: float
+    """That, of the limit stream.waiting_mb: writes are slowed down from 0.75 on, and refused from 1."""
+    reason: str
+    """Why records wait, as far as something can be done about it; "" if none do, or all is as it should be."""
     paused: str
     """Why the table is not delivered until somebody resumes it; "" if it is."""
     paused_since: int | None
@@ -51,42 +73,80 @@ class Status:
     stale_seconds: float
     stale: list[str] = field(default_factory=list)
     """Tables whose lag is above the limit."""
+    rebuilds: list[Rebuilt] = field(default_factory=list)
+    """Tables that are being made anew, or wait to be swapped."""
 
 
 def read_status(stages: Stages, now: float | None = None) -> Status:
     """Measure every table. `now` is in seconds since 1970."""
-    now = time.time() if now is None else now
+    now, errors = time.time() if now is None else now, read_errors(stages.config)
     tables = [
-        _table(stages, name, table.name, now) for table in stages.pipeline.tables.values() for name in table.lake
+        _table(stages, name, table.name, now, errors) for table in stages.pipeline.tables.values() for name in table.lake
     ]
     models: dict[str, int | None] = {}
     for name in stages.pipeline.recommenders:
         live = stages.models.live(name)
         models[name] = live
     limit = stages.config.endpoint.stale_seconds
-    status = Status(tables, models, read_errors(stages.config), limit)
+    status = Status(tables, models, errors, limit, rebuilds=rebuilds(stages))
     status.stale = [table.table for table in tables if table.lag_seconds > limit]
     return status
 
 
-def _table(stages: Stages, name: str, source: str, now: float) -> TableStatus:
-    snapshot = stages.catalog.snapshot(name)
-    waiting, newest, arrived = [], None, 0
-    for shard, ends in stages.stream.ends(source).items():
+def _table(stages: Stages, name: str, source: str, now: float, errors: dict[str, str]) -> TableStatus:
+    snapshot, stream = stages.catalog.snapshot(name), stages.stream
+    waiting, newest, happened, arrived = [], [], [], 0
+    for shard, ends in stream.ends(source).items():
         arrived += ends.next
         done = snapshot.positions.get(shard, 0)
         if ends.next > done:
-            first = stages.stream.read(source, shard, max(done, ends.oldest), limit_bytes=1)
+            first = stream.read(source, shard, max(done, ends.oldest), limit_bytes=1)
             waiting.append(int(first.times[0]) / 1e6)
         if ends.next > ends.oldest:
-            last = int(stages.stream.read(source, shard, ends.next - 1, limit_bytes=1).times[0])
-            newest = last if newest is None else max(newest, last)
+            last = stream.read(source, shard, ends.next - 1, limit_bytes=1)
+            newest.append(int(last.times[0]))
+            happened += _event_time(last.raw(0))
     recent = stages.catalog.commits(name, int((now - RATE_SECONDS) * 1e6) + 1)
     replayed, flow = stages.catalog.replayed(name), stages.catalog.flow(name)
-    return TableStatus(
+    limit = stages.config.stream.waiting_mb * MB
+    bytes_ = stream.waiting_bytes(source, snapshot.positions) if isinstance(stream, SupportsBackpressure) else 0
+    found = TableStatus(
         table=name, source=source, arrived=arrived, delivered=sum(snapshot.positions.values()),
         quarantined=stages.catalog.totals(name).quarantined - len(replayed),
         records_per_second=sum(commit.records for commit in recent) / RATE_SECONDS,
-        newest_in_stream=newest, newest_in_lake=snapshot.newest,
-        lag_seconds=max(0.0, now - min(waiting)) if waiting else 0.0, paused=flow.paused, paused_since=flow.since or None,
+        newest_in_store=max(happened, default=None), newest_in_stream=max(newest, default=None), newest_in_lake=snapshot.newest,
+        lag_seconds=max(0.0, now - min(waiting)) if waiting else 0.0, waiting_bytes=bytes_, full=bytes_ / limit if limit else 0.0,
+        reason="", paused=flow.paused, paused_since=flow.since or None,
     )
+    found.reason = "; ".join(_reasons(stages, found, recent, errors))
+    return found
+
+
+def _event_time(raw: bytes) -> list[int]:
+    """When the change or event of a record happened, if it is one of caudal's own."""
+    try:
+        return [at] if (at := _record.decode(raw).time) else []
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return []
+
+
+def _reasons(stages: Stages, table: TableStatus, recent: list[CommitInfo], errors: dict[str, str]) -> Iterator[str]:
+    """Why the records of a table wait, or do not become rows; the causes first."""
+    free, stream = stages.config.stream.free_mb * MB, stages.stream
+    if isinstance(stream, SupportsBackpressure) and stream.free_bytes() < free:
+        yield f"its disk is nearly full: below {free / MB:g} MB (stream.free_mb) nothing is written"
+    if table.paused:
+        yield f"its error budget has paused it: {table.paused}; `caudal resume {table.table}` goes on"
+    elif table.waiting and (error := errors.get(f"writer {table.table}") or errors.get("writer")):
+        yield f"its writer fails: {error}"
+    elif table.waiting and not stages.catalog.holder(table.table).owner:
+        yield "no writer runs; `caudal up` delivers, or `caudal flush` once"
+    elif table.lag_seconds > stages.config.endpoint.stale_seconds:
+        yield f"more arrives than is delivered: {table.records_per_second:,.1f} records/s"
+    if table.full >= SLOW_FROM:
+        yield (f"{table.waiting_bytes / MB:,.1f} MB wait, {table.full:.0%} of stream.waiting_mb: "
+               f"writes are {'refused' if table.full >= 1 else 'slowed down'}")
+    records, rejected = sum(commit.records for commit in recent), sum(commit.quarantined for commit in recent)
+    if rejected * 2 > records:
+        yield (f"{rejected:,} of the last {records:,} records went to quarantine: its transform or its contract refuses them; "
+               f"`caudal quarantine list {table.table}`")

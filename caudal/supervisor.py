@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,12 @@ class _Errors(msgspec.Struct):
 
 
 def write_error(config: Config, part: str, error: Any) -> None:
-    """Keep a part's last error where `caudal status` finds it; None clears it."""
+    """Keep a part's last error where `caudal status` finds it; None clears it. A disk that takes nothing stops no part."""
+    with suppress(OSError):
+        _write_error(config, part, error)
+
+
+def _write_error(config: Config, part: str, error: Any) -> None:
     path = _errors_folder(config) / f"{part.replace(' ', '-')}.json"
     if error is None:
         path.unlink(missing_ok=True)

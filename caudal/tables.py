@@ -16,7 +16,8 @@ from caudal.ingest.transform.values import Misfit, exact_value
 from caudal.ingest.writer import Writer, open_writer
 from caudal.lake.catalog import Catalog, LakeTable
 from caudal.lake.files import Files
-from caudal.naming import snake
+from caudal.naming import SHADOW, snake
+from caudal.records import Positions
 
 Layout: TypeAlias = Partition | Sequence[Partition] | None
 """How a table's rows are spread over folders."""
@@ -46,6 +47,10 @@ class Table:
         """Whether the application writes its items to the store; otherwise records of another system are ingested."""
         return self.keyed and self.contract.form == "caudal"
 
+    def reached(self, catalog: Catalog) -> list[Positions]:
+        """How far each delivery has come in the table's stream."""
+        return [catalog.snapshot(name).positions for name in self.lake]
+
 
 def contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
     """Each table's own contract."""
@@ -57,13 +62,14 @@ def lake_contracts(tables: Mapping[str, Table]) -> dict[str, Contract]:
     return {name: into.contract for table in tables.values() for name, into in table.lake.items()}
 
 
-def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> None:
+def declare_in(store: Store, tables: Mapping[str, Table], shards: int) -> Store:
     """Create the tables that are written here in the store, which reads a key as the lake does: one row there, one item here."""
     for table in tables.values():
         contract = table.contract
         if table.stored:
             readers = [partial(_read_key, contract.name, contract.column(name)) for name in contract.key]
             store.declare(contract.name, contract.key, shards, readers, contract.renames, contract.ttl)
+    return store
 
 
 def _read_key(table: str, column: Column, value: Any) -> Any:
@@ -74,10 +80,10 @@ def _read_key(table: str, column: Column, value: Any) -> Any:
         raise InvalidItem(told, hint=f"give {column.name} as {column.sql}") from None
 
 
-def open_transforms(tables: Mapping[str, Table], url: str) -> dict[str, Transform]:
+def open_transforms(tables: Mapping[str, Table], url: str, config: Config | None = None) -> dict[str, Transform]:
     """Name in SQL to what makes its rows of records: the one that its writer runs."""
     return {
-        name: open_transform(url, table.contract, table.lake[name].contract, delivery.transform)  # type: ignore[arg-type]
+        name: open_transform(url, table.contract, table.lake[name].contract, delivery.transform, config)  # type: ignore[arg-type]
         for table in tables.values() for name, delivery in table.deliveries.items()
     }
 
@@ -130,7 +136,9 @@ def declare_table(
         check_delivery(contract, into, delivery)
         _check_free(into.name, [*taken, *table.lake, *([] if into.name == contract.name else [contract.name])])
         table.deliveries[into.name] = delivery
-        table.lake[into.name] = LakeTable(into.name, into, contract.name, delivery.format, delivery.compression)
+        table.lake[into.name] = LakeTable(
+            into.name, into, contract.name, delivery.format, delivery.compression, verbatim=delivery.transform is None
+        )
     tables[table.name] = table
     return table
 
@@ -151,6 +159,8 @@ def _as_function(given: UserFunction | Callable[..., Any] | None) -> UserFunctio
 
 
 def _check_free(name: str, taken: Iterable[str]) -> None:
+    if name.endswith(SHADOW):
+        raise ContractError(f"{name}: a name that ends in {SHADOW} is that of a table being rebuilt", hint="choose another")
     for used in taken:
         if {name.lower(), f"{name}_history".lower()} & {used.lower(), f"{used}_history".lower()}:
             raise ContractError(f"{name}: two tables would show under that name", hint="give one a name=…")

@@ -5,6 +5,7 @@ and every file as it was committed. Reads files with pyarrow alone, and shares n
 """
 
 import hashlib
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -15,9 +16,16 @@ import pyarrow.parquet as pq
 
 from caudal.errors import CaudalError
 from caudal.ingest.stream import Stream
-from caudal.lake.catalog import Catalog
+from caudal.lake.catalog import Catalog, Snapshot, is_shadow
 from caudal.lake.files import Files
 from caudal.records import DataFile
+
+FOLDERS = ("lake", "quarantine", "current")
+"""Where objects of tables lie."""
+
+LOST = ": was it lost, or is it an older copy?"
+
+_OBJECT = re.compile(r"/part-(?P<epoch>\d{6,})-[0-9a-f]{16}\.[^/]*\Z")
 
 Partition = tuple[tuple[str, str], ...]
 
@@ -53,14 +61,18 @@ class Verification:
         return not self.problems
 
 
-def verify(catalog: Catalog, files: Files, stream: Stream | None = None) -> Verification:
+def verify(catalog: Catalog, files: Files, stream: Stream | None = None, database: str = "") -> Verification:
     """Recount every table of the catalog. Compaction and expiry change nothing of what is counted.
 
-    With the stream it is also told what still waits there, and what left it before it was delivered.
+    With the stream it is also told what still waits there, and what left it before it was delivered; with the pipeline's
+    name, whether the lake holds objects that only a catalog other than this one could explain.
     """
     found = Verification()
+    there = list_objects(files, database) if database else {}  # before the catalog is read: what comes meanwhile is no stranger
     for name in catalog.tables():
         _verify_table(catalog, files, name, found)
+        check_audit(catalog, files, name, found)
+    check_strangers(catalog, files, there, found)
     if stream is not None:
         compare_stream(catalog, stream, found)
     return found
@@ -101,7 +113,7 @@ def compare_stream(catalog: Catalog, stream: Stream, found: Verification) -> Non
                 count = ShardCount(name, shard, 0, 0, 0, 0, 0)
                 found.shards.append(count)
             count.waiting = max(0, ends.next - count.read)
-            if count.read < ends.oldest:
+            if count.read < ends.oldest and not is_shadow(name):  # a shadow is made of older rows of the lake as well
                 lost = f"records {count.read} to {ends.oldest - 1} left the stream before they were delivered"
                 found.problems.append(f"{name}, shard {shard}: {lost}")
             if count.read > ends.next:
@@ -200,6 +212,88 @@ def quarantined_positions(catalog: Catalog, files: Files, name: str, found: Veri
             if (shard, position) not in replayed:
                 positions[shard].append(position)
     return defaultdict(lambda: np.zeros(0, np.int64), {shard: np.array(p, np.int64) for shard, p in positions.items()})
+
+
+def check_audit(catalog: Catalog, files: Files, name: str, found: Verification) -> None:
+    """Whether what was edited or discarded is on record: each record that left quarantine so, with its original bytes."""
+    replayed, seen = catalog.replayed(name), set()
+    originals = _originals(catalog, files, name) if catalog.audit(name) else {}
+    for file in catalog.audit(name):
+        data = checked(files, file, name, found)
+        if data is None:
+            continue
+        columns = _read_parquet(data, ["shard", "position", "outcome", "original"]).to_pydict()
+        for shard, position, outcome, original in zip(*columns.values(), strict=True):
+            seen.add((shard, position))
+            if replayed.get((shard, position)) != outcome:
+                found.problems.append(f"{name}, shard {shard}: the record at position {position} was {outcome} by {file.path}, "
+                                      f"and is {replayed.get((shard, position), 'in quarantine')} by the catalog")
+            elif originals.get((shard, position)) != hashlib.blake2b(original).digest():
+                found.problems.append(f"{name}, shard {shard}: {file.path} has other bytes for the record at position {position} "
+                                      "than its quarantine")
+    missing = sorted(place for place, outcome in replayed.items() if outcome == "discarded" and place not in seen)
+    if missing:
+        found.problems.append(f"{name}, shard {missing[0][0]}: {len(missing)} discarded records are in no audit file, "
+                              f"first position {missing[0][1]}")
+
+
+def _originals(catalog: Catalog, files: Files, name: str) -> dict[tuple[int, int], bytes]:
+    """(shard, position) of each quarantined record to the BLAKE2b of its bytes."""
+    found: dict[tuple[int, int], bytes] = {}
+    for file in catalog.quarantine(name):
+        if (data := checked(files, file, name, Verification())) is not None:  # `verify` has told of it
+            columns = _read_parquet(data, ["shard", "position", "raw"]).to_pydict()
+            for shard, position, raw in zip(*columns.values(), strict=True):
+                found[shard, position] = hashlib.blake2b(raw).digest()
+    return found
+
+
+def list_objects(files: Files, database: str) -> dict[str, list[str]]:
+    """Table to the paths of its objects, whatever the catalog says."""
+    there: dict[str, list[str]] = defaultdict(list)
+    for folder in FOLDERS:
+        for info in files.list(f"{folder}/{database}/"):
+            there[info.path.split("/")[2]].append(info.path)
+    return there
+
+
+def check_strangers(catalog: Catalog, files: Files, there: dict[str, list[str]], found: Verification) -> None:
+    """Whether some objects can only be of another catalog: this one was lost, emptied, or is an older copy.
+
+    That no version names an object says little: killed writers leave such. But none is of an epoch that was never given
+    out, and none that is made of committed rows, which is of epoch 0, holds rows that were not committed.
+    """
+    tables = catalog.tables()
+    for name, paths in there.items():
+        if name not in tables:
+            found.problems.append(f"{name}: {len(paths)} objects in the lake, and the catalog has no such table{LOST}, "
+                                  f"first object {paths[0]}")
+            continue
+        named = {file.path for file in (*catalog.named(name), *catalog.audit(name))}
+        snapshot, newest = catalog.snapshot(name), catalog.holder(name).epoch
+        strange = [
+            path for path in paths if path not in named and (match := _OBJECT.search(path)) and (
+                int(match["epoch"]) > newest if int(match["epoch"]) else _is_beyond(files, path, snapshot)
+            )
+        ]
+        if strange:
+            found.problems.append(f"{name}: {len(strange)} objects in the lake are of a catalog that had more commits than "
+                                  f"this one{LOST}, first object {strange[0]}")
+
+
+def _is_beyond(files: Files, path: str, snapshot: Snapshot) -> bool:
+    """Whether an object made of committed rows holds some that are not."""
+    if not snapshot.version:
+        return True
+    if not path.startswith("lake/"):
+        return False  # an audit file of a replay that was killed, or an old base
+    try:
+        read = read_columns(snapshot.table.format, files.get(path), {"_shard": pa.int32(), "_position": pa.int64()})
+    except (CaudalError, pa.ArrowInvalid, pa.ArrowKeyError, KeyError, OSError):
+        return False  # removed meanwhile, or never finished
+    shards, positions = read["_shard"].to_numpy(), read["_position"].to_numpy()
+    reached = snapshot.positions
+    return any(bool((positions[shards == shard] >= reached.get(shard, 0)).any()) for shard in np.unique(shards).tolist())
 
 
 def dropped_records(catalog: Catalog, name: str) -> dict[int, int]:

@@ -27,6 +27,7 @@ from caudal.cli import (
     put,
     quarantine,
     query,
+    rebuild,
     recommend,
     resume,
     rollback,
@@ -51,9 +52,8 @@ PANELS = {
     },
     "Lake": {
         "flush": flush.flush, "status": status.status, "verify": verify.verify, "tables": tables.tables, "query": query.query,
-        "plan": plan.plan, "apply": apply.apply, "drift": drift.drift, "export": export.export, "resume": resume.resume,
-        "maintain": maintain.maintain,
-        "publish": publish.publish,
+        "plan": plan.plan, "apply": apply.apply, "rebuild": rebuild.rebuild, "drift": drift.drift, "export": export.export,
+        "resume": resume.resume, "maintain": maintain.maintain, "publish": publish.publish,
     },
     "Models": {
         "train": train.train, "models": models.models, "promote": promote.promote, "rollback": rollback.rollback,

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from caudal.cli.screen import bytes_bar, say, show_json
+from caudal.cli.screen import bytes_bar, note_once, say, show_json
 from caudal.cli.session import Json, opened
 from caudal.errors import UsageError
 
@@ -35,7 +35,8 @@ def ingest(
         contract = stages.table(table).contract
         for file in files:
             with bytes_bar(file.name) as progress:
-                appended += ingest_file(file, contract, stages.stream, exported=time, progress=progress)
+                appended += ingest_file(file, contract, stages.stream, exported=time, progress=progress,
+                                        waits=note_once())
     if json:
         show_json({"table": table, "files": [str(file) for file in files], "appended": appended})
     else:

@@ -2,6 +2,7 @@
 
 import base64
 import sys
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -273,9 +274,12 @@ def _replay(
 
     lake = stages.catalog.tables()[name]
     table = stages.pipeline.tables[lake.source]
-    transform = open_transform(stages.config.url("transform"), table.contract, lake.contract, table.deliveries[name].transform)  # type: ignore[arg-type]
-    return replay(stages.catalog, stages.files, stages.pipeline.name, lake, transform, wanted,
-                  line=lines(table.contract, stages.store, overwrite=overwrite), edit=edit, dry_run=dry_run, tell=tell)
+    function: Any = table.deliveries[name].transform
+    with closing(open_transform(
+        stages.config.url("transform"), table.contract, lake.contract, function, stages.config
+    )) as transform:
+        return replay(stages.catalog, stages.files, stages.pipeline.name, lake, transform, wanted,
+                      line=lines(table.contract, stages.store, overwrite=overwrite), edit=edit, dry_run=dry_run, tell=tell)
 
 
 def _outcome(one: "Attempt") -> str:

@@ -20,12 +20,15 @@ SUFFIXES: dict[str, Format] = {".csv": "csv", ".json": "json", ".jsonl": "jsonl"
 
 def query(
     context: typer.Context,
-    sql: Annotated[str | None, typer.Argument(help="One SELECT; - reads it from standard input.", show_default=False)] = None,
+    sql: Annotated[
+        str | None, typer.Argument(help="One SELECT, SHOW, DESCRIBE or EXPLAIN; - reads standard input.", show_default=False)
+    ] = None,
     file: Annotated[Path | None, typer.Option("--file", "-f", help="Read the SQL from a file.")] = None,
     format: Annotated[Format | None, typer.Option(help="By default what --output's name says, else a table.")] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write to a file instead of the screen.")] = None,
     limit: Annotated[int | None, typer.Option(help="Show only so many rows; 0 for all.", min=0)] = None,
     at: Annotated[list[str] | None, typer.Option(metavar="TABLE=VERSION", help="Read a table as of a version.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="LITERAL", help="The next ?'s value: 5, or \"'tea'\".")] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Ask the lake, in Athena's dialect of SQL.
@@ -41,7 +44,7 @@ def query(
     text = _sql(sql, file)
     versions = dict(map(version_of, at or ()))
     with opened(context) as stages:
-        rows = stages.query.execute(text, versions=versions)
+        rows = stages.query.execute(text, versions=versions, parameters=param or ())
     wanted = ON_SCREEN if limit is None and chosen == "table" and output is None else limit or len(rows)
     write_rows(rows.slice(0, wanted), chosen, output)
     if len(rows) > wanted:

@@ -51,7 +51,7 @@ def _ask(stages: "Stages", declared: "Recommender", user: str, n: int, slot: str
     from caudal.serve.state import LiveState
     from caudal.tables import open_transforms
 
-    transforms = open_transforms(stages.pipeline.tables, stages.config.url("transform"))
+    transforms = open_transforms(stages.pipeline.tables, stages.config.url("transform"), stages.config)
     state = LiveState(declared, transforms, stages.query, stages.catalog, stages.stream)
     state.start()
     try:

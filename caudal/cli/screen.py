@@ -6,6 +6,8 @@ from contextlib import contextmanager
 
 import msgspec
 
+from caudal.errors import CaudalError
+
 _json = msgspec.json.Encoder(decimal_format="number")
 
 
@@ -67,6 +69,19 @@ def _rich_table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Se
     for row in rows:
         table.add_row(*map(Text, row))
     Console().print(table)
+
+
+def note_once() -> Callable[[CaudalError], None]:
+    """What notes an error that is waited out, once."""
+    told: list[CaudalError] = []
+
+    def tell(error: CaudalError) -> None:
+        if not told:
+            told.append(error)
+            note(f"caudal: waiting: {error}")
+            note(f"  {error.hint}")
+
+    return tell
 
 
 @contextmanager

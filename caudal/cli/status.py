@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 def status(context: typer.Context, json: Json = False) -> None:
     """Show how each table and model is doing.
 
-    Measured from the data: lag is how long the oldest record that is not yet in the lake has been waiting. The exit code
-    is 1 if a table's lag is above endpoint.stale_seconds, if its error budget has paused it, or if a
-    part of `caudal up` fails.
+    Measured from the data: lag is how long the oldest record that is not yet in the lake has been waiting, and if records
+    wait, the reason is told. The exit code is 1 if a table's lag is above endpoint.stale_seconds, if its error budget has
+    paused it, if so much waits that its writes are refused, or if a part of `caudal up` fails.
 
     Example: caudal status
     """
@@ -25,7 +25,7 @@ def status(context: typer.Context, json: Json = False) -> None:
 
     with opened(context) as stages:
         found = read_status(stages)
-    ok = not (found.stale or found.errors or any(table.paused for table in found.tables))
+    ok = not (found.stale or found.errors or any(table.paused or table.full >= 1 for table in found.tables))
     if json:
         show_json({"ok": ok, **_as_dict(found)})
     else:
@@ -45,22 +45,27 @@ def _as_dict(found: "Status") -> dict[str, object]:
 
 def _show(found: "Status") -> None:
     show_table(
-        ("table", "arrived", "waiting", "quarantined", "rate/s", "lag s", "newest in lake"),
+        ("table", "arrived", "waiting", "quarantined", "rate/s", "lag s", "newest in store", "in stream", "in lake"),
         [(t.table, f"{t.arrived:,}", f"{t.waiting:,}", f"{t.quarantined:,}", f"{t.records_per_second:,.1f}",
-          f"{t.lag_seconds:,.1f}", moment(t.newest_in_lake)) for t in found.tables],
+          f"{t.lag_seconds:,.1f}", moment(t.newest_in_store), moment(t.newest_in_stream), moment(t.newest_in_lake))
+         for t in found.tables],
         right=range(1, 6),
     )
     for name, version in found.models.items():
         say(f"recommender {name}: " + (f"model version {version} is live" if version else "no model yet"))
+    for one in found.rebuilds:
+        left = f"{one.waiting:,} records to go" if one.behind else "ready to be compared, swapped or dropped"
+        say(f"{one.table} is being rebuilt since {moment(one.began)}: {one.records:,} records, {left}")
     for part, error in found.errors.items():
         note(f"caudal: {part}: {error}")
     for table in found.tables:
-        if table.paused:
-            note(f"caudal: {table.table} is paused since {moment(table.paused_since)}: {table.paused}; "
-                 f"`caudal resume {table.table}` goes on")
-        elif table.table in found.stale:
+        if table.table in found.stale and not table.paused:
             note(f"caudal: {table.table} is stale: its oldest record has waited {table.lag_seconds:,.0f} s, "
-                 f"and endpoint.stale_seconds is {found.stale_seconds:g}; is `caudal up` running?")
+                 f"and endpoint.stale_seconds is {found.stale_seconds:g}")
+        if table.paused:
+            note(f"caudal: {table.table} is paused since {moment(table.paused_since)}")
+        if table.reason:
+            note(f"caudal: {table.table}: {table.reason}")
 
 
 def moment(microseconds: int | None) -> str:

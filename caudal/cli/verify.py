@@ -18,7 +18,8 @@ def verify(
     """Recount every record from the lake's files.
 
     Per table and shard: records read = delivered + dropped + quarantined, each once, and each file as it was committed.
-    The exit code is 1 if that is not so, or if records left the stream before they were delivered. --deep looks up each
+    The exit code is 1 if that is not so, if records left the stream before they were delivered, or if the lake holds objects
+    that this catalog cannot explain. --deep looks up each
     record that the stream still holds by its id, and checks the files of older versions and the base of each current
     state.
 
@@ -28,7 +29,7 @@ def verify(
     from caudal.verify import verify as recount
 
     with opened(context) as stages:
-        found = (prove if deep else recount)(stages.catalog, stages.files, stages.stream)
+        found = (prove if deep else recount)(stages.catalog, stages.files, stages.stream, stages.pipeline.name)
     if json:
         show_json({"ok": found.ok, "shards": found.shards, "problems": found.problems})
     else:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar
 from caudal.gateway.documents import Documents
 from caudal.gateway.faults import AwsError
 from caudal.gateway.operations import Model, method_of
+from caudal.gateway.s3.objects import Objects
+from caudal.gateway.s3.server import S3Server
 from caudal.gateway.shapes import Codec, Read, Write
 from caudal.pipeline import Stages
 
@@ -18,8 +20,12 @@ ACCOUNT = "000000000000"
 SERVICES: dict[str, str] = {
     "dynamodb": "caudal.gateway.dynamodb.service:DynamoDB",
     "dynamodbstreams": "caudal.gateway.dynamodbstreams:DynamoDBStreams",
+    "firehose": "caudal.gateway.firehose.service:Firehose",
     "glue": "caudal.gateway.glue.service:Glue",
     "kinesis": "caudal.gateway.kinesis.service:Kinesis",
+    "lambda": "caudal.gateway.functions.service:Lambda",
+    "sagemaker": "caudal.gateway.sagemaker.service:SageMaker",
+    "sagemaker-runtime": "caudal.gateway.sagemaker.runtime:SageMakerRuntime",
     "sts": "caudal.gateway.sts:Sts",
 }
 """AWS service, by botocore's name, to what serves it."""
@@ -67,7 +73,7 @@ class Service:
 class Cloud:
     """The services of one endpoint, over the stages of one pipeline."""
 
-    def __init__(self, stages: Stages, address: str) -> None:
+    def __init__(self, stages: Stages, address: str, credentials: Mapping[str, str]) -> None:
         self.stages = stages
         self.address = address
         """URL of the endpoint itself."""
@@ -75,6 +81,10 @@ class Cloud:
         self.folder = Path(stages.config.folder) / "aws"
         """Where services keep files of their own."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._credentials = credentials
+        self.s3 = S3Server(self.folder / "s3", credentials)
+        self.objects = Objects(self.s3.url, credentials, self.region)
+        """S3's objects, for the other services."""
         self.documents = Documents(self.folder / "documents.db")
         self.services: dict[str, Service] = {}
         for name, target in SERVICES.items():
@@ -86,6 +96,16 @@ class Cloud:
         region = "" if service in ("s3", "iam") else self.region
         account = "" if service == "s3" else ACCOUNT
         return f"arn:aws:{service}:{region}:{account}:{resource}"
+
+    @property
+    def pipeline_file(self) -> Path | None:
+        """The file of the pipeline; None if it has none."""
+        return self.stages.pipeline.file
+
+    def credentials(self) -> dict[str, str]:
+        """The environment with which a program of the user's may call this endpoint."""
+        key, secret = next(iter(self._credentials.items()), ("caudal", "caudal"))
+        return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
 
     def service(self, name: str) -> Any:
         """Another service, for one that works with it."""
@@ -103,4 +123,5 @@ class Cloud:
 
     def close(self) -> None:
         """Release what they share, once nobody asks any more."""
+        self.s3.close()
         self.documents.close()

@@ -12,7 +12,6 @@ from caudal.errors import BackendError, ConfigError
 from caudal.gateway.app import App
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.s3.proxy import Proxy
-from caudal.gateway.s3.server import S3Server
 from caudal.gateway.signatures import Signatures
 from caudal.pipeline import Stages
 from caudal.serve.address import address_of
@@ -30,9 +29,8 @@ class Gateway:
         signatures = Signatures.from_file(config.credentials)
         self._socket = _listen(host, port)
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
-        self._cloud = Cloud(stages, self.address)
-        self._s3 = S3Server(self._cloud.folder / "s3", signatures.credentials)
-        self._app = App(self._cloud, Proxy(self._s3.url), signatures, local)
+        self._cloud = Cloud(stages, self.address, signatures.credentials)
+        self._app = App(self._cloud, Proxy(self._cloud.s3.url), signatures, local)
         self._server = uvicorn.Server(uvicorn.Config(
             self._app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS, backlog=2048,
@@ -54,7 +52,7 @@ class Gateway:
     @property
     def s3_process(self) -> int:
         """Process id of the S3 server; 0 if none was needed yet."""
-        return self._s3.process
+        return self._cloud.s3.process
 
     @property
     def alive(self) -> bool:
@@ -69,7 +67,6 @@ class Gateway:
             self._thread.join()
         self._socket.close()
         self._cloud.close()
-        self._s3.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

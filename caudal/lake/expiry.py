@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from caudal.lake.catalog import Catalog
+from caudal.lake.catalog import Catalog, shadow_name
 from caudal.lake.files import Files
 from caudal.lake.objects import PREFIX, table_folders
 
@@ -39,13 +39,17 @@ def remove_orphans(
     Killed writers leave such. A writer that is alive after all, and commits one later, is refused and writes it again:
     the catalog disowns an object before it is deleted.
     """
-    there = [info for folder in table_folders(database, table) for info in files.list(folder)]
-    named = {file.path for file in catalog.named(table)}
+    shadow = shadow_name(table)
+    there = [info for name in (table, shadow) for folder in table_folders(database, name) for info in files.list(folder)]
+    names = [name for name in (shadow, table) if name in catalog.tables()]  # asked now: one begun since has nothing there
+    named = {file.path for name in names for file in catalog.named(name)}
     lost = {
         info.path: info.bytes for info in there
         if info.path not in named and info.path.rpartition("/")[2].startswith(PREFIX) and _is_old(files, info.path, before)
     }
-    paths = sorted(lost) if pretend else catalog.disown(table, lost)
+    paths = sorted(lost)
+    for name in () if pretend else names:  # the shadow first: a swap makes its objects those of the table
+        paths = catalog.disown(name, paths)
     for path in paths if not pretend else ():
         files.delete(path)
     return Freed(0, len(paths), sum(lost[path] for path in paths))

@@ -126,6 +126,12 @@ class ModelRegistry:
         with translated(self._db.path):
             return _history(self._db.reader, recommender)
 
+    def in_use(self, recommender: str) -> list[Card]:
+        """Cards of the live version and of the one that a rollback would bring back, as far as there are any."""
+        with translated(self._db.path):
+            pile = _pile(_history(self._db.reader, recommender))
+        return [self.card(recommender, version) for version in dict.fromkeys(pile[-2:])]
+
     def promote(self, recommender: str, version: int) -> Card:
         """Make a version live, once its bytes are proven whole. Nothing happens if it is live already."""
         card = self.card(recommender, version)
@@ -158,13 +164,8 @@ class ModelRegistry:
 
     @staticmethod
     def _before(history: list[Switch], recommender: str) -> int:
-        """The version under the live one: a promotion puts one on top, a rollback takes it off."""
-        pile: list[int] = []
-        for switch in history:
-            if switch.action == "promote":
-                pile.append(switch.version)
-            else:
-                pile.pop()
+        """The version under the live one."""
+        pile = _pile(history)
         if len(pile) < 2:
             raise UsageError(f"{recommender}: no earlier version was live", hint="promote one by its number")
         return pile[-2]
@@ -193,6 +194,11 @@ class ModelRegistry:
             raise NotFound(f"{recommender} has no model yet", hint=f"train one: caudal train {recommender}")
         card = self.card(recommender, version)
         return load_model(self._verify(card)), card
+
+    def export(self, recommender: str, version: int) -> tuple[bytes, bytes]:
+        """A version's card, as JSON, and its bytes, verified. Raises NotFound."""
+        card = self.card(recommender, version)
+        return self._files.get(_path(recommender, version, "card.json")), self._verify(card)
 
     def _verify(self, card: Card) -> bytes:
         """The bytes of a version, proven to be those that were added."""
@@ -230,6 +236,17 @@ def _history(db: apsw.Connection, recommender: str) -> list[Switch]:
     return [Switch(*row) for row in db.execute(
         "SELECT action, old, version, time FROM switch WHERE recommender = ? ORDER BY id", (recommender,)
     )]
+
+
+def _pile(history: list[Switch]) -> list[int]:
+    """Versions with the live one last: a promotion puts one on top, a rollback takes it off."""
+    pile: list[int] = []
+    for switch in history:
+        if switch.action == "promote":
+            pile.append(switch.version)
+        else:
+            pile.pop()
+    return pile
 
 
 def _switch(db: apsw.Connection, recommender: str, action: str, version: int) -> None:

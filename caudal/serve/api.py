@@ -33,6 +33,7 @@ from caudal.errors import (
     DataError,
     InvalidItem,
     NotFound,
+    Throttled,
     Unavailable,
     UsageError,
 )
@@ -42,6 +43,7 @@ from caudal.ingest.store import ABSENT, PRESENT, Put
 from caudal.records import Item
 from caudal.serve.address import is_loopback
 from caudal.serve.answer import Recommendation
+from caudal.serve.bodies import takes
 from caudal.serve.health import ShopHealth
 from caudal.serve.live import LiveShop
 from caudal.serve.shop import Shop
@@ -61,7 +63,8 @@ _log = logging.getLogger("caudal.serve")
 _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 STATUS: tuple[tuple[type[CaudalError], int], ...] = (
-    (NotFound, 404), (ConditionFailed, 409), (Conflict, 409), (UsageError, 400), (DataError, 400), (Unavailable, 503),
+    (NotFound, 404), (ConditionFailed, 409), (Conflict, 409), (UsageError, 400), (DataError, 400),
+    (Throttled, 429), (Unavailable, 503),
     (BackendError, 500),
 )
 
@@ -94,7 +97,7 @@ class Api:
         self._threads = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
         self._logs = {name: EventLog(shop.stream, found) for name, found in shop.contracts.items() if not found.key}
         self.app = Litestar(
-            route_handlers=self._routes(), guards=[_local, _same_origin] if local else [_same_origin],
+            route_handlers=self._routes(), guards=[*([_local] if local else []), _same_origin, _known_parameters],
             request_max_body_size=BODY_BYTES, logging_config=None, debug=False,
             exception_handlers={CaudalError: _refuse, HTTPException: _refuse_http, Exception: _fail},
             openapi_config=OpenAPIConfig(
@@ -111,6 +114,8 @@ class Api:
 
     def _routes(self) -> list[Any]:
         shop, live = self._shop, self._live
+        keyed = [contract for contract in shop.contracts.values() if contract.key]
+        events = [contract for contract in shop.contracts.values() if not contract.key]
 
         @get("/health", summary="Whether answers can be trusted, measured from the data")
         async def health() -> Response[ShopHealth]:
@@ -132,7 +137,8 @@ class Api:
                 raise NotFound(f"{table}: no item of that key")
             return Response(encode_item(item), media_type="application/json")
 
-        @put("/v1/items/{table:str}", summary="Write an item, replacing one of the same key")
+        @put("/v1/items/{table:str}", summary="Write an item, replacing one of the same key",
+             operation_class=takes(keyed, one=True, many=False))
         async def put_item(table: FromPath[str], request: AnyRequest) -> Written:
             """`If-None-Match: *` writes only if there is none yet, `If-Match: *` only if there is one."""
             self._keyed(table)
@@ -145,13 +151,15 @@ class Api:
             place = _key(self._keyed(table), key)
             return Written(await self._off_loop(lambda: shop.store.delete(table, place)))
 
-        @post("/v1/items/{table:str}/batch", summary="Write items, all or none", status_code=200)
+        @post("/v1/items/{table:str}/batch", summary="Write items, all or none", status_code=200,
+              operation_class=takes(keyed, one=False, many=True))
         async def put_items(table: FromPath[str], request: AnyRequest) -> WrittenBatch:
             self._keyed(table)
             writes = [Put(table, item) for item in _items(await request.body())]
             return WrittenBatch(await self._off_loop(lambda: shop.store.write(writes)))
 
-        @post("/v1/events/{table:str}", summary="Append an event, or a list", status_code=200)
+        @post("/v1/events/{table:str}", summary="Append an event, or a list", status_code=200,
+              operation_class=takes(events, one=True, many=True))
         async def append(table: FromPath[str], request: AnyRequest) -> WrittenBatch:
             log = self._events(table)
             body = await request.body()
@@ -240,6 +248,22 @@ def _same_origin(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHan
         raise PermissionDeniedException("a page of another site may not ask here")
 
 
+def _known_parameters(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    """Refuse a query parameter that the route has not: it would be ignored, and its sender not know."""
+    query = connection.query_params
+    known = _parameters(handler) if query else ()
+    unknown = sorted({name for name in query if name not in known})
+    if unknown:
+        raise UsageError(f"no query parameter {', '.join(name[:40] for name in unknown[:5])}",
+                         hint=f"this route takes {', '.join(known) or 'none'}")
+
+
+@lru_cache(64)
+def _parameters(handler: BaseRouteHandler) -> tuple[str, ...]:
+    found = handler.parsed_fn_signature.parameters
+    return tuple(name for name in found if name not in ("request", "user", "table"))
+
+
 @lru_cache(256)
 def _is_local(url: str) -> bool:
     return is_loopback(_hostname(url))
@@ -273,7 +297,7 @@ def _fail(_: AnyRequest, error: Exception) -> Response[Problem]:
 
 
 def _problem(status: int, error: str, hint: str) -> Response[Problem]:
-    headers = {"retry-after": "1"} if status == 503 else {}
+    headers = {"retry-after": "1"} if status in (429, 503) else {}
     return Response(Problem(error, hint), status_code=status, headers=headers, media_type="application/json")
 
 

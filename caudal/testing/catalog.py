@@ -18,6 +18,7 @@ from caudal.testing.catalog_changes import ChangedFilesSuite
 from caudal.testing.catalog_evolution import CatalogEvolution
 from caudal.testing.catalog_machine import compare_with_memory
 from caudal.testing.catalog_quarantine import CatalogQuarantine
+from caudal.testing.catalog_shadow import CatalogShadow
 from caudal.testing.catalog_upkeep import CatalogUpkeep
 from caudal.testing.processes import run_and_kill, run_together
 
@@ -84,7 +85,7 @@ def a_commit(epoch: int, since: Positions, until: Positions, files: int = 1, qua
     )
 
 
-class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFilesSuite):
+class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFilesSuite, CatalogShadow):
     """Subclass as `TestXCatalog`, say where a fresh one is, and every promise is checked."""
 
     scheme: str
@@ -256,15 +257,20 @@ class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFi
             catalog.commit("orders", a_commit(epoch, {0: 1}, {0: 2}))
 
     def test_a_lease_is_one_owners_until_it_ends_or_is_given_up(self, catalog: Catalog) -> None:
+        assert catalog.holder("orders") == (0, "")
         first = catalog.lease("orders", "me", 600)
+        assert catalog.holder("orders") == (first.epoch, "me")
         with pytest.raises(Unavailable) as busy:
             catalog.lease("orders", "you", 600)
         assert busy.value.retry
         assert catalog.lease("orders", "me", 0.01).epoch == first.epoch
         time.sleep(0.03)
+        assert catalog.holder("orders") == (first.epoch, "")
         second = catalog.lease("orders", "you", 600)
         assert second.epoch > first.epoch
         catalog.release("orders", "you")
+        assert catalog.holder("orders").epoch >= second.epoch
+        assert catalog.holder("orders").owner == ""
         assert catalog.lease("orders", "me", 600).epoch > second.epoch
 
     def test_a_writer_that_lost_its_lease_cannot_commit_even_again(self, catalog: Catalog) -> None:

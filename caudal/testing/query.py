@@ -20,7 +20,10 @@ from caudal.testing.query_answers import ANSWERS, ONE
 from caudal.testing.query_evolution import QueryEvolution
 from caudal.testing.query_foreign import QueryForeign
 from caudal.testing.query_formats import QueryFormats
+from caudal.testing.query_functions import FUNCTIONS, REFUSED
 from caudal.testing.query_lake import EVERY_KIND, ORDER, VIEW, Lake
+from caudal.testing.query_statements import QueryStatements
+from caudal.testing.query_types import MISMATCHES, NOT_ATHENAS
 from caudal.testing.query_versions import QueryVersions
 
 FORBIDDEN = [
@@ -28,15 +31,20 @@ FORBIDDEN = [
     'SELECT * FROM "/etc/passwd"', 'SELECT * FROM "file.csv"', "SELECT * FROM 's3://bucket/key.parquet'", "SELECT read_text('/etc/passwd')",
     "WITH x AS (SELECT * FROM read_blob('/etc/*')) SELECT * FROM x", "SELECT (SELECT max(content) FROM read_text('/etc/passwd'))",
     "SELECT * FROM glob('/etc/*')", "SELECT getenv('HOME')", "SELECT current_setting('temp_directory')", "SELECT * FROM duckdb_settings()",
-    "SELECT * FROM duckdb_secrets()", "SELECT * FROM pragma_version()", "SELECT * FROM sqlite_master", "SELECT * FROM information_schema.tables",
+    "SELECT * FROM duckdb_secrets()", "SELECT * FROM pragma_version()", "SELECT * FROM sqlite_master", "SELECT * FROM information_schema.views", "SELECT * FROM other.information_schema.tables",
     "SELECT * FROM parquet_metadata('x')", "SELECT * FROM sniff_csv('x')", "SELECT * FROM query('SELECT 1')", "SELECT * FROM query_table('x')",
     "SELECT * FROM range(3)", "SELECT version()", "SELECT current_user", "SELECT nextval('x')", "SELECT error('x')", "SELECT @@x", "SELECT ?", "SELECT $1",
     "SELECT 1; SELECT 2", "SELECT 1; DROP TABLE shop_order", "INSERT INTO shop_order VALUES ('a', 1, '')", "UPDATE shop_order SET id = ''",
     "DELETE FROM shop_order", "DROP TABLE shop_order", "CREATE TABLE x AS SELECT 1", "CREATE VIEW x AS SELECT 1", "ALTER TABLE shop_order ADD COLUMN x int",
     "COPY (SELECT 1) TO '/tmp/x'", "COPY shop_order FROM '/etc/passwd'", "ATTACH '/tmp/x.db'", "DETACH x", "INSTALL httpfs", "LOAD httpfs",
     "SET threads = 1", "RESET threads", "PRAGMA database_list", "CALL pragma_version()", "EXPORT DATABASE '/tmp/x'", "IMPORT DATABASE '/tmp/x'", "VACUUM",
-    "EXPLAIN SELECT 1", "DESCRIBE shop_order", "SHOW TABLES", "SUMMARIZE shop_order", "USE memory", "BEGIN", "CHECKPOINT", "PREPARE x AS SELECT 1",
-    "EXECUTE x", "UNLOAD (SELECT 1) TO 's3://x/'", "FROM shop_order", "PIVOT shop_order ON id USING sum(quantity)", "SELECT * INTO x FROM shop_order",
+    "EXPLAIN SELECT * FROM read_text('/etc/passwd')", "EXPLAIN ANALYZE SELECT 1", "DESCRIBE '/etc/passwd'", 'DESCRIBE "/etc/passwd"', "DESCRIBE SELECT 1",
+    "SHOW ALL TABLES", "SHOW TABLES FROM memory", "SHOW TABLES FROM other", "SHOW DATABASES IN other", "SHOW CREATE TABLE \"../x\"", "SHOW FUNCTIONS", "SHOW SESSION",
+    "SHOW CREATE TABLE memory.main.shop_order_history", "SHOW PARTITIONS information_schema.tables", "SELECT \"$path\" FROM \"/etc/passwd\"",
+    "SELECT \"$path\" FROM shop_order", "SELECT \"$partition\" FROM shop_order_history", "SUMMARIZE shop_order", "USE memory", "BEGIN", "CHECKPOINT", "PREPARE x AS SELECT 1",
+    "PREPARE x FROM DROP TABLE shop_order", "PREPARE x FROM EXECUTE x", "EXECUTE x", "EXECUTE x USING read_text('/etc/passwd')", "DEALLOCATE x", "DEALLOCATE PREPARE x",
+    "CREATE SECRET s (TYPE s3)", "CREATE MACRO m() AS 1", "CREATE TRIGGER t", "SET VARIABLE x = 1", "COMMENT ON TABLE shop_order IS 'x'", "FORCE CHECKPOINT", "ANALYZE",
+    "UPDATE EXTENSIONS", "MERGE INTO shop_order USING shop_order ON true", "SHOW TABLES; DROP TABLE shop_order", "EXPLAIN SELECT 1; SELECT 2", "UNLOAD (SELECT 1) TO 's3://x/'", "FROM shop_order", "PIVOT shop_order ON id USING sum(quantity)", "SELECT * INTO x FROM shop_order",
     "WITH x AS (INSERT INTO shop_order VALUES ('a', 1, '')) SELECT 1", "WITH x AS (DELETE FROM shop_order RETURNING id) SELECT * FROM x",
     "SELECT * FROM shop_order FOR UPDATE", "SELECT * EXCLUDE (id) FROM shop_order", "SELECT COLUMNS(*) FROM shop_order", "", " ", "-- nothing", "/*",
     "'", "SELECT 'x", "(", "SELECT * FROM \"lake:shop_order\"", "SELECT * FROM memory.main.shop_order", "SELECT * FROM shop_order.shop_order",
@@ -45,7 +53,7 @@ FORBIDDEN = [
 """What no query may be."""
 
 
-class QuerySuite(QueryFormats, QueryForeign, QueryEvolution, QueryVersions):
+class QuerySuite(QueryFormats, QueryForeign, QueryEvolution, QueryVersions, QueryStatements):
     """Subclass as `TestXQuery`, return a fresh engine, and every promise is checked."""
 
     scheme: str
@@ -84,11 +92,28 @@ class QuerySuite(QueryFormats, QueryForeign, QueryEvolution, QueryVersions):
         lake.add(table, [{"id": "o1", "quantity": 1, "note": "x"}, {"id": "o2", "quantity": 9, "note": "y"}])
         return table
 
-    @pytest.mark.parametrize(("sql", "answer"), ANSWERS, ids=[sql for sql, _ in ANSWERS])
+    @pytest.mark.parametrize(("sql", "answer"), [*ANSWERS, *FUNCTIONS], ids=[sql for sql, _ in [*ANSWERS, *FUNCTIONS]])
     def test_it_answers_as_athena_does(self, engine: Query, sql: str, answer: Any) -> None:
         (value,) = engine.execute(f"SELECT {sql} FROM one", tables={"one": ONE}).column(0).to_pylist()
         assert value == answer
         assert type(value) is type(answer)
+
+    @pytest.mark.parametrize("sql", REFUSED)
+    def test_a_function_of_athenas_that_is_not_here_is_refused_as_such(self, engine: Query, sql: str) -> None:
+        with pytest.raises(QueryError, match="NOT_SUPPORTED"):
+            engine.execute(f"SELECT {sql} FROM one", tables={"one": ONE})
+
+    @pytest.mark.parametrize(("sql", "one", "other"), MISMATCHES)
+    def test_types_that_athena_does_not_put_together_are_refused_by_name(self, engine: Query, sql: str, one: str, other: str) -> None:
+        with pytest.raises(QueryError, match="TYPE_MISMATCH") as caught:
+            engine.execute(f"SELECT {sql}" if " FROM " in sql else f"SELECT {sql} FROM one", tables={"one": ONE})
+        assert one in str(caught.value) and other in str(caught.value)
+
+    @pytest.mark.parametrize(("sql", "hint"), NOT_ATHENAS)
+    def test_what_other_engines_take_and_athena_does_not_is_refused(self, engine: Query, sql: str, hint: str) -> None:
+        with pytest.raises(QueryError) as caught:
+            engine.execute(sql)
+        assert hint in caught.value.hint
 
     @pytest.mark.parametrize("sql", FORBIDDEN)
     def test_it_only_reads_and_only_the_lake(self, engine: Query, sql: str) -> None:
@@ -254,7 +279,9 @@ class QuerySuite(QueryFormats, QueryForeign, QueryEvolution, QueryVersions):
         ("SELECT array[1, 2][-1]", "INVALID_FUNCTION_ARGUMENT: an array has no such subscript", "element_at", (0, 0)),
         ("SELECT map(array['a'], array[1])['b']", "INVALID_FUNCTION_ARGUMENT: a map has no such key", "element_at", (0, 0)),
         ("DROP TABLE shop_order", "DROP may not run", "one SELECT", (1, 1)),
-        ("  describe shop_order", "DESCRIBE may not run", "one SELECT", (1, 3)),
+        ("  summarize shop_order", "SUMMARIZE may not run", "one SELECT", (1, 3)),
+        ("  show shop_order", "SHOW is not followed", "SHOW TABLES", (1, 3)),
+        ("SELECT 1 AS a,\n  string_agg(id, ',') FROM shop_order", "function string_agg does not exist", "did you mean listagg", (2, 3)),
         ("SELECT * FROM shop_order WHERE", "syntax error at WHERE: something is missing after it", "", (1, 26)),
         ("SELECT xqzzzw(1)", "function xqzzzw does not exist", "Athena's documentation", (1, 8)),
         ("SELECT * FROM other.shop_order", "no database other", "shop_order", (1, 21)),

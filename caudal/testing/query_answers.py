@@ -15,7 +15,8 @@ import pyarrow as pa
 from caudal.contract import TIMESTAMP
 
 
-def _at(*parts: int) -> datetime:
+def at(*parts: int) -> datetime:
+    """A time in UTC."""
     return datetime(*parts, tzinfo=UTC)  # type: ignore[misc, arg-type]
 
 
@@ -38,7 +39,7 @@ ANSWERS: list[tuple[str, Any]] = [
     ("cast(2.5e0 as integer)", 3), ("cast('12' as integer)", 12), ("try_cast('1.5' as integer)", None), ("try_cast('x' as date)", None),
     ("cast('hello' as varchar(3))", "hel"), ("cast('ab' as char(4))", "ab  "), ("cast(at as varchar)", "2026-03-29 01:30:00.123"),
     ("cast(price as varchar)", "1.50"), ("cast(day as varchar)", "2026-01-31"), ("cast(true as varchar)", "true"),
-    ("cast('2026-01-02' as date)", date(2026, 1, 2)), ("cast('2026-01-02 03:04:05' as timestamp)", _at(2026, 1, 2, 3, 4, 5)),
+    ("cast('2026-01-02' as date)", date(2026, 1, 2)), ("cast('2026-01-02 03:04:05' as timestamp)", at(2026, 1, 2, 3, 4, 5)),
     ("cast(n as double) / 2", 3.5), ("cast(1 as decimal(5,2))", Decimal("1.00")), ("decimal '1.50'", Decimal("1.50")),
     ("cast(json_extract(data, '$.c') as varchar)", "s"), ("cast(at as date)", date(2026, 3, 29)),
     # text
@@ -52,19 +53,19 @@ ANSWERS: list[tuple[str, Any]] = [
     ("coalesce(note, name)", "tea"), ("if(n > 5, 'many')", "many"), ("if(n > 9, 'many')", None), ("nullif(name, 'tea')", None),
     ("case when n = 7 then 'seven' else 'other' end", "seven"), ("name like 't%'", True), ("note is null", True), ("codepoint('a')", 97),
     # times
-    ("date_trunc('month', day)", date(2026, 1, 1)), ("date_trunc('hour', at)", _at(2026, 3, 29, 1)), ("date_trunc('week', day)", date(2026, 1, 26)),
+    ("date_trunc('month', day)", date(2026, 1, 1)), ("date_trunc('hour', at)", at(2026, 3, 29, 1)), ("date_trunc('week', day)", date(2026, 1, 26)),
     ("date_format(at, '%Y-%m-%d %H:%i:%s')", "2026-03-29 01:30:00"), ("format_datetime(at, 'yyyy/MM/dd HH:mm')", "2026/03/29 01:30"),
-    ("date_add('month', 1, day)", date(2026, 2, 28)), ("day + interval '1' day", date(2026, 2, 1)), ("at + interval '30' minute", _at(2026, 3, 29, 2, 0, 0, 123456)),
+    ("date_add('month', 1, day)", date(2026, 2, 28)), ("day + interval '1' day", date(2026, 2, 1)), ("at + interval '30' minute", at(2026, 3, 29, 2, 0, 0, 123456)),
     ("date_diff('day', timestamp '2026-01-01 23:00:00', timestamp '2026-01-02 01:00:00')", 0), ("date_diff('day', day, date '2026-02-02')", 2),
-    ("date_diff('month', date '2026-01-15', date '2026-03-14')", 1), ("from_unixtime(1.5)", _at(1970, 1, 1, 0, 0, 1, 500000)),
-    ("to_unixtime(timestamp '1970-01-01 00:01:00')", 60.0), ("date_parse('2026-01-02', '%Y-%m-%d')", _at(2026, 1, 2)),
-    ("from_iso8601_timestamp('2026-01-02T03:04:05Z')", _at(2026, 1, 2, 3, 4, 5)), ("to_iso8601(timestamp '2026-01-02 03:04:05')", "2026-01-02T03:04:05.000Z"),
+    ("date_diff('month', date '2026-01-15', date '2026-03-14')", 1), ("from_unixtime(1.5)", at(1970, 1, 1, 0, 0, 1, 500000)),
+    ("to_unixtime(timestamp '1970-01-01 00:01:00')", 60.0), ("date_parse('2026-01-02', '%Y-%m-%d')", at(2026, 1, 2)),
+    ("from_iso8601_timestamp('2026-01-02T03:04:05Z')", at(2026, 1, 2, 3, 4, 5)), ("to_iso8601(timestamp '2026-01-02 03:04:05')", "2026-01-02T03:04:05.000Z"),
     ("year(day)", 2026), ("day_of_week(date '2026-02-01')", 7), ("extract(dow from date '2026-02-01')", 7), ("week(day)", 5), ("hour(at)", 1),
     ("millisecond(at)", 123), ("last_day_of_month(day)", date(2026, 1, 31)), ("date(at)", date(2026, 3, 29)),
     ("hour(at at time zone 'Europe/Berlin')", 3), ("hour(at_timezone(at, 'America/New_York'))", 21),
     ("date(at_timezone(at, 'America/New_York'))", date(2026, 3, 28)), ("at at time zone 'Europe/Berlin' = at", True),
-    ("with_timezone(timestamp '2026-03-29 00:00:00', 'Europe/Berlin')", _at(2026, 3, 28, 23)),
-    ("timestamp '2026-03-29 00:00:00 Europe/Berlin'", _at(2026, 3, 28, 23)), ("at > timestamp '2026-03-29 01:30:00'", True),
+    ("with_timezone(timestamp '2026-03-29 00:00:00', 'Europe/Berlin')", at(2026, 3, 28, 23)),
+    ("timestamp '2026-03-29 00:00:00 Europe/Berlin'", at(2026, 3, 28, 23)), ("at > timestamp '2026-03-29 01:30:00'", True),
     # JSON
     ("json_extract_scalar(data, '$.a.b')", "1"), ("json_extract_scalar(data, '$.a')", None), ("json_extract_scalar('bad', '$.a')", None),
     ("json_extract_scalar(data, '$.l[1]')", "2"), ("json_array_length('[1, 2, 3]')", 3),

@@ -14,6 +14,8 @@ from caudal.ingest.items import encode_key
 from caudal.ingest.store import ABSENT, PRESENT, Delete, Put, Store, Update, open_store
 from caudal.ingest.stream import Stream, open_stream, shard_of
 from caudal.records import Item
+from caudal.testing.held_back import StoreHeldBack
+from caudal.testing.store_as_of import StoreAsOf
 from caudal.testing.store_indexes import StoreIndexes
 from caudal.testing.store_machine import compare_with_memory
 from caudal.testing.store_renames import StoreRenames
@@ -21,7 +23,7 @@ from caudal.testing.store_together import StoreTogether, check_chain, read_chang
 from caudal.testing.store_ttl import StoreTtl
 
 
-class StoreSuite(StoreTogether, StoreRenames, StoreTtl, StoreIndexes):
+class StoreSuite(StoreTogether, StoreRenames, StoreTtl, StoreHeldBack, StoreAsOf, StoreIndexes):
     """Subclass as `TestXStore`, say where a fresh one is, and every promise is checked."""
 
     scheme: str

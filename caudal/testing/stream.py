@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from caudal.errors import BackendError, CaudalError, NotFound, Trimmed, UsageError
 from caudal.ingest.stream import Stream, SupportsRetention, open_stream, shard_of
 from caudal.ingest.stream.memory import MemoryStream
+from caudal.testing.held_back import StreamHeldBack
 from caudal.testing.processes import run_and_kill, run_together, start
 
 APPEND_MANY = """
@@ -70,7 +71,7 @@ def keys_by_shard(shards: int) -> list[bytes]:
     return [found[shard] for shard in range(shards)]
 
 
-class StreamSuite:
+class StreamSuite(StreamHeldBack):
     """Subclass as `TestXStream`, say where a fresh one is, and every promise is checked."""
 
     scheme: str

@@ -104,7 +104,7 @@ class WriterLake:
 
     def check(self) -> None:
         """Recount the lake."""
-        assert verify(self.catalog, self.files).problems == []
+        assert verify(self.catalog, self.files, None, "shop").problems == []
 
 
 def a_sale(n: int, **more: Any) -> Item:

@@ -5,12 +5,14 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from caudal.contract import Column
+from caudal.contract import Column, Delivery
 from caudal.errors import Fenced, Unavailable
 from caudal.testing.writer_lake import WriterLake, insist
 
@@ -53,6 +55,25 @@ class WriterLeases:
         shop.put(3)
         assert old.flush() == 1
         assert shop.ids() == [1, 2, 3]
+        shop.check()
+
+    def test_a_function_that_takes_longer_than_the_lease_does_not_cost_it(self, lake: Callable[..., WriterLake]) -> None:
+        def slow(item: dict[str, Any]) -> dict[str, Any]:
+            time.sleep(0.5)
+            return item
+
+        shop = lake(Delivery(buffer_seconds=0, transform=slow), lease_seconds=0.2)
+        first, second = shop.writer(), shop.writer()
+        first.flush()
+        shop.put(1, 2)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(first.flush)
+            while not running.done():
+                with suppress(Unavailable):
+                    second.flush()
+                time.sleep(0.02)
+            assert running.result() == 2
+        assert shop.ids() == [1, 2]
         shop.check()
 
     def test_two_writers_at_once_deliver_each_record_once(self, lake: Callable[..., WriterLake]) -> None:

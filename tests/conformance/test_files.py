@@ -1,5 +1,6 @@
 """Every place for objects keeps the promises of its port."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -67,6 +68,20 @@ else:
 """
         subprocess.run([sys.executable, "-c", script, self.url(tmp_path)], check=True, timeout=60)
         assert list((tmp_path / "lake/.half").iterdir()) == []
+
+    def test_a_disk_that_becomes_read_only_is_an_error_that_says_try_again(self, tmp_path, monkeypatch):
+        files = open_files(self.url(tmp_path))
+
+        def refuse(*_, **__):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+        with monkeypatch.context() as disk:
+            disk.setattr(os, "link", refuse)
+            disk.setattr(os, "unlink", refuse)
+            with pytest.raises(Unavailable, match="Read-only"):
+                files.put("a/b", b"1")
+        files.put("a/b", b"1")
+        assert files.get("a/b") == b"1"
 
     def test_a_place_that_cannot_be_is_an_error_of_ours(self, tmp_path):
         (tmp_path / "file").write_bytes(b"")

@@ -11,5 +11,12 @@ class TestInprocessTransform(TransformSuite):
         return "inprocess:"
 
 
+class TestProcessTransform(TransformSuite):
+    scheme = "process"
+
+    def url(self) -> str:
+        return "process:"
+
+
 def test_every_back_end_has_a_suite():
     assert {suite.scheme for suite in TransformSuite.__subclasses__()} == set(BACKENDS)

@@ -10,8 +10,11 @@ from pathlib import Path
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 from importing import ITEMS
+from pyiceberg.catalog.sql import SqlCatalog
 
 from caudal.errors import Unavailable
+from caudal.ingest.writer.audit import read_audit
+from caudal.lake.iceberg import open_publisher
 
 
 def acknowledged(folder):
@@ -86,3 +89,38 @@ def check_objects(stages):
         data = stages.files.get(info.path)
         assert len(pq.read_table(io.BytesIO(data)) if info.path.endswith(".parquet") else gzip.decompress(data).splitlines()) > 0
     assert not [path for path in Path(stages.config.folder).rglob("*") if path.suffix in (".tmp", ".part")]
+
+
+def check_notes(stages, folder):
+    """Each acknowledged note is a row, or was given up with the reason why: one of both, once; edits keep the original."""
+    told = {key for table, key, _ in acknowledged(folder).values() if table == "note"}
+    shown = Counter(row["note_id"] for row in rows(stages, "note"))
+    audit = [(one.outcome, json.loads(one.original)["row"]["note_id"]) for one in read_audit(stages.catalog, stages.files, "note")]
+    given_up = Counter(note for outcome, note in audit if outcome == "discarded")
+    assert not [note for note, times in (shown + given_up).items() if times > 1], "notes twice"
+    assert not told - (shown + given_up).keys(), "acknowledged notes lost"
+    edited = {note for outcome, note in audit if outcome == "delivered"}
+    assert {row["number"] for row in rows(stages, "note") if row["note_id"] in edited} <= {7}
+    assert edited | given_up.keys() == {note for note in (shown + given_up) if int(note.rpartition("-")[2]) % 2}
+
+
+def check_models(stages):
+    """Every version that is listed is whole, and there is a live one if there is any."""
+    versions = stages.models.versions("clicked")
+    for version in versions:
+        stages.models.load("clicked", version.card.version)
+    assert (stages.models.live("clicked") is None) == (not versions)
+
+
+def check_published(stages):
+    """What a last publication shows in Iceberg is what the lake shows."""
+    publisher = open_publisher(stages.config, stages.pipeline.name, stages.catalog, stages.files)
+    publisher.publish("sale_iceberg")
+    publisher.expire("sale_iceberg")
+    publisher.close()
+    reader = SqlCatalog("caudal", uri=f"sqlite:///{stages.config.folder}/iceberg.db")
+    for name in ("sale_iceberg", "sale_iceberg_history"):
+        published = reader.load_table(f"{stages.pipeline.name}.{name}").scan().to_arrow().to_pylist()
+        shown = stages.query.execute(f"SELECT * FROM {name}").to_pylist()
+        assert sorted(published, key=repr) == sorted(shown, key=repr), f"{name}: Iceberg differs"
+    reader.close()

@@ -5,6 +5,7 @@
     full      no space left on the device
     readonly  the file system has become read-only
     fsync     the disk does not say that it has what was written
+    unreadable  the disk does not give back what was written
     slow      each call takes its time
     clock     the clock jumps, a day or a year, back or forward
 """
@@ -15,30 +16,39 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import apsw
 
 import caudal.lake.files.local as local
+import caudal.lake.iceberg.fileio as iceberg
 
-FAULTS = ("kill", "torn", "full", "readonly", "fsync", "slow", "clock")
+FAULTS = ("kill", "torn", "full", "readonly", "fsync", "unreadable", "slow", "clock")
 DEADLY = ("kill", "torn")
+READING = ("kill", "unreadable", "slow", "clock")
+"""Those that come to whoever only reads, too."""
 
-_ERRORS = {"full": (errno.ENOSPC, apsw.FullError), "readonly": (errno.EROFS, apsw.IOError), "fsync": (errno.EIO, apsw.IOError)}
+_ERRORS = {
+    "full": (errno.ENOSPC, apsw.FullError), "readonly": (errno.EROFS, apsw.IOError), "fsync": (errno.EIO, apsw.IOError),
+    "unreadable": (errno.EIO, apsw.IOError),
+}
+_ALL = ("write", "sync", "make", "remove", "read")
 _CALLS = {
-    "kill": ("write", "sync", "make"), "torn": ("write",), "full": ("write", "make"), "readonly": ("write", "make"),
-    "fsync": ("sync",), "slow": ("write", "sync", "make"), "clock": ("write", "sync", "make"),
+    "kill": _ALL, "torn": ("write",), "full": ("write", "make"), "readonly": ("write", "make", "remove"),
+    "fsync": ("sync",), "unreadable": ("read",), "slow": _ALL, "clock": _ALL,
 }
 
 
 class Strikes:
     """One kind of fault, which comes at random calls while it is `armed`; errors come for a while, as they do."""
 
-    def __init__(self, fault: str, chance: random.Random) -> None:
+    def __init__(self, fault: str, chance: random.Random, gap: int) -> None:
+        """`gap`: at most so many calls between two strikes."""
         self.fault, self.chance, self.armed, self.count = fault, chance, False, 0
         self.days = 0
         self._until = 0.0
-        self._gap = 15 if fault == "fsync" else 60
+        self._gap = min(gap, {"fsync": 15, "unreadable": 8}.get(fault, gap))
         self._next = chance.randrange(self._gap, 3 * self._gap)
 
     def at(self, call: str, half: Callable[[], object], is_sqlite: bool) -> None:
@@ -71,7 +81,6 @@ def install(strikes: Strikes) -> None:
     seconds, nanoseconds = time.time, time.time_ns
     time.time = lambda: seconds() + strikes.days * 86_400
     time.time_ns = lambda: nanoseconds() + strikes.days * 86_400_000_000_000
-    fsync, mkdir, link = os.fsync, os.mkdir, os.link
 
     def before(call: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def run(*args: Any, **kwargs: Any) -> Any:
@@ -79,23 +88,28 @@ def install(strikes: Strikes) -> None:
             return real(*args, **kwargs)
         return run
 
-    os.fsync, os.mkdir, os.link = before("sync", fsync), before("make", mkdir), before("make", link)
-    local.open = lambda *args, **kwargs: _Object(open(*args, **kwargs), strikes)  # type: ignore[attr-defined]  # noqa: PTH123, SIM115
+    calls = {"fsync": "sync", "mkdir": "make", "link": "make", "rename": "make", "unlink": "remove"}
+    for name, call in calls.items():
+        setattr(os, name, before(call, getattr(os, name)))
+    for module in (local, iceberg):
+        module.open = lambda *args, **kwargs: _Object(open(*args, **kwargs), strikes)  # type: ignore[attr-defined]  # noqa: PTH123, SIM115
+    Path.read_bytes = before("read", Path.read_bytes)  # type: ignore[method-assign]
 
 
 class _Object:
-    """A file of the lake that is being written."""
+    """A file of the lake, or of Iceberg, that is being written."""
 
     def __init__(self, file: Any, strikes: Strikes) -> None:
         self._file, self._strikes = file, strikes
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> int:
         self._strikes.at("write", lambda: self._write(data[: len(data) // 2]), False)
-        self._write(data)
+        return self._write(data)
 
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
+    def _write(self, data: bytes) -> int:
+        written: int = self._file.write(data)
         self._file.flush()
+        return written
 
     def __enter__(self) -> "_Object":
         return self
@@ -131,6 +145,11 @@ class _DatabaseFile(apsw.VFSFile):
     def xWrite(self, data: bytes, offset: int) -> None:
         self._strikes.at("write", lambda: super(_DatabaseFile, self).xWrite(data[: len(data) // 2], offset), True)
         super().xWrite(data, offset)
+
+    def xRead(self, amount: int, offset: int) -> bytes:
+        self._strikes.at("read", lambda: None, True)
+        read: bytes = super().xRead(amount, offset)
+        return read
 
     def xSync(self, flags: int) -> None:
         self._strikes.at("sync", lambda: None, True)

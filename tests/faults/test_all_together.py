@@ -97,7 +97,7 @@ def test_nothing_is_lost_and_nothing_is_twice_whoever_is_killed(tmp_path, monkey
         for number in range(files):  # those that were done write nothing new
             import_file(write_file(tmp_path, number), pipeline.tables["product"].contract, stages.store, stages.stream)
         flush(stages)
-        found = verify(stages.catalog, stages.files)
+        found = verify(stages.catalog, stages.files, stages.stream, pipeline.name)
         assert found.problems == []
         count = check(stages, tmp_path)
         check_products(stages, files)

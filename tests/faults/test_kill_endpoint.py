@@ -82,6 +82,6 @@ def test_what_the_endpoint_acknowledged_survives_its_death(tmp_path, monkeypatch
         ids = {row["_event_id"]: row["qty"] for row in found}
         assert len(ids) == len(found), "rows twice"
         assert {id: ids.get(id) for id in acknowledged} == acknowledged
-        assert verify(stages.catalog, stages.files).problems == []
+        assert verify(stages.catalog, stages.files, stages.stream, pipeline.name).problems == []
     with capsys.disabled():
         print(f"\nendpoint killed {ROUNDS} times, CAUDAL_FAULT_SEED={SEED}: {len(acknowledged)} acknowledged writes, all there, once")

@@ -94,7 +94,7 @@ def test_no_row_is_lost_and_none_is_twice_whenever_maintenance_is_killed(tmp_pat
         workers.end()
     with pipeline.open(config) as stages:
         flush(stages)
-        assert prove(stages.catalog, stages.files, stages.stream).problems == []
+        assert prove(stages.catalog, stages.files, stages.stream, pipeline.name).problems == []
         count = check(stages, tmp_path)
         done = maintain(stages)
         assert done.problems == []
@@ -104,7 +104,7 @@ def test_no_row_is_lost_and_none_is_twice_whenever_maintenance_is_killed(tmp_pat
             assert there == {file.path for file in stages.catalog.named(name)}, f"{name}: objects that nothing names"
             assert len([file for file in stages.catalog.snapshot(name).files if file.bytes < 20_000]) <= 2
         check_objects(stages)
-        assert prove(stages.catalog, stages.files, stages.stream).problems == []
+        assert prove(stages.catalog, stages.files, stages.stream, pipeline.name).problems == []
         assert check(stages, tmp_path) == count
     assert workers.did["merged"] > 0 and workers.did["expired"] > 0
     with capsys.disabled():

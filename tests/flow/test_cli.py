@@ -108,6 +108,12 @@ def test_a_query_prints_a_table_and_writes_what_programs_read(shell):
     assert shell("query", sql).splitlines()[0] == "product_id  revenue"
     assert [row["product_id"] for row in shell.json("query", sql)] == ["moka", "teapot"]
     assert shell("query", "-", "--format", "csv", input="SELECT NULL AS a, '' AS b, 1.50 AS c") == 'a,b,c\n,"",1.50\n'
+    by_value = "SELECT count(*) AS n FROM sale WHERE product_id = ? AND quantity >= ?"
+    assert shell.json("query", by_value, "--param", "'moka'", "--param", "0")[0]["n"] > 0
+    assert shell("query", "SHOW TABLES LIKE 'sale*'").split() == ["tab_name", "sale", "sale_csv", "sale_csv_history", "sale_history"]
+    shell("query", "SHOW TABLES IN other", code=2)
+    assert "no database other" in shell.errors
+    shell("query", "PREPARE p FROM SELECT 1")
     shell("query", "SELECT * FROM sale_csv", "--output", "sales.parquet")
     assert pq.read_table(shell.folder / "sales.parquet").num_rows == 361
     (shell.folder / "count.sql").write_text("SELECT count(*) AS n FROM product")
@@ -201,8 +207,8 @@ def test_maintain_merges_says_so_and_changes_no_answer(shell):
     assert "merged" in shell("maintain").splitlines()[0]
 
 
-def test_verify_looks_at_the_stream_too(shell):
-    """A catalog that was lost accounts for nothing, and must not say that all is well without a word."""
+def test_verify_misses_a_catalog_that_was_lost(shell):
+    """It accounts for nothing, and so everything adds up: all waits to be delivered once more."""
     counted = shell.json("verify")["shards"]
     assert sum(shard["waiting"] for shard in counted) == 0
     catalog = shell.folder / "caudal-data" / "catalog.db"
@@ -210,9 +216,10 @@ def test_verify_looks_at_the_stream_too(shell):
     for path in kept:
         path.unlink()
     try:
-        said = shell("verify")
-        waiting = sum(shard["read"] for shard in counted)
-        assert f"{waiting:,} wait to be delivered" in said
+        found = shell.json("verify", code=1)
+        assert sum(shard["waiting"] for shard in found["shards"]) == sum(shard["read"] for shard in counted)
+        assert {problem.partition(":")[0] for problem in found["problems"]} >= {"product", "sale", "sale_csv"}
+        assert all("of a catalog that had more commits than this one" in problem for problem in found["problems"])
     finally:
         for path, data in kept.items():
             path.write_bytes(data)

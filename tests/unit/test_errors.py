@@ -28,7 +28,7 @@ def test_the_tree_in_the_docstring_is_the_tree():
 
 
 def test_only_what_may_succeed_later_says_retry():
-    assert {cls.__name__ for cls in CLASSES if cls.retry} == {"Unavailable", "Conflict"}
+    assert {cls.__name__ for cls in CLASSES if cls.retry} == {"Unavailable", "Throttled", "Conflict"}
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -12,7 +12,8 @@ import pytest
 from caudal import parts
 from caudal.config import Config, MaintainConfig, StreamConfig
 from caudal.contract import Delivery, ttl
-from caudal.errors import Conflict
+from caudal.errors import ConditionFailed, Conflict
+from caudal.ingest.store import KEPT, Put
 from caudal.ingest.writer.layout import data_folder
 from caudal.lake import current
 from caudal.lake.objects import new_name
@@ -238,3 +239,73 @@ def wait_for(what):
     while not what():
         assert time.monotonic() < until, "waited in vain"
         time.sleep(0.02)
+
+
+@pytest.fixture
+def learning(tmp_path):
+    pipeline = Pipeline("shop")
+
+    @pipeline.events(deliveries=[Delivery(buffer_seconds=0)])
+    class Click:
+        user_id: str
+        item_id: str
+        clicked_at: datetime
+
+    pipeline.recommender("clicked", interactions="SELECT user_id AS user, item_id AS item, clicked_at AS time FROM click",
+                         model="popular")
+    config = Config(folder=str(tmp_path), maintain=MaintainConfig(keep_hours=1, keep_versions=1, keep_model_hours=240))
+    with pipeline.open(config) as opened:
+        yield opened
+
+
+def click_and_train(stages, train=True):
+    """One more version, and a model of it that is live."""
+    stages.events("click").append([{"user_id": "u", "item_id": "i", "clicked_at": "2026-01-01T00:00:00Z"}])
+    stages.writer("click").flush()
+    stages.writer("click").close()
+    if train:
+        stages.models.promote("clicked", stages.trainer.train(stages.pipeline.recommenders["clicked"], seed=0).version)
+
+
+def kept_after(stages, days):
+    assert maintain(stages, now=time.time() + days * DAY).problems == []
+    return stages.catalog.versions("click").oldest
+
+
+def test_what_the_live_model_and_the_one_before_it_were_trained_on_is_kept(learning):
+    for train in (False, True, True, True, False, False):
+        click_and_train(learning, train)
+    assert [card.version for card in learning.models.in_use("clicked")] == [2, 3]
+    oldest = kept_after(learning, 2)
+    trained_on = [card.snapshot["click"] for card in learning.models.in_use("clicked")]
+    assert oldest in (trained_on[0] - 1, trained_on[0]) and trained_on[0] > 2
+    for version in trained_on:
+        assert learning.query.execute("SELECT count(*) AS n FROM click", versions={"click": version})["n"].to_pylist() == [version]
+    learning.models.rollback("clicked")
+    assert kept_after(learning, 2) == oldest
+
+
+def test_a_model_that_lives_for_long_does_not_keep_all_versions_for_ever(learning):
+    for train in (True, False, False):
+        click_and_train(learning, train)
+    newest = learning.catalog.versions("click").newest
+    assert kept_after(learning, 9) <= learning.models.in_use("clicked")[0].snapshot["click"]
+    assert kept_after(learning, 11) == learning.catalog.versions("click").newest >= newest
+
+
+def test_without_a_model_nothing_is_kept_for_one(learning):
+    for _ in range(3):
+        click_and_train(learning, False)
+    assert kept_after(learning, 2) == learning.catalog.versions("click").newest
+    assert learning.models.in_use("clicked") == []
+
+
+def test_deletes_are_forgotten_when_no_import_asks_for_them(stages):
+    stages.store.put("cart", {"cart_id": "c", "items": 1})
+    stages.store.delete("cart", ["c"])
+    before = Put("cart", {"cart_id": "c", "items": 2}, as_of=1)
+    assert maintain(stages).problems == []
+    assert stages.store.write([before]) == [KEPT]
+    maintain(stages, now=time.time() + 721 * 3600)
+    with pytest.raises(ConditionFailed, match="forgotten"):
+        stages.store.write([before])

@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from caudal.errors import BackendError, InvalidItem, Unavailable
-from caudal.sqlite import open_database
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS t (x INTEGER PRIMARY KEY)"
 
@@ -116,6 +116,16 @@ def test_readers_do_not_wait_for_a_writer_and_cannot_write(db):
         insert(3)(db.reader)
 
 
+def test_a_read_transaction_that_a_failing_disk_ended_says_try_again(db):
+    db.transact(insert(1))
+    with pytest.raises(Unavailable, match="the disk failed"), translated(db.path), ReadTransaction(db.reader):
+        db.reader.execute("ROLLBACK")  # as SQLite does when it cannot read
+        raise apsw.IOError("a fault on purpose")
+    with ReadTransaction(db.reader):
+        assert rows(db) == [1]
+    assert not db.reader.in_transaction
+
+
 def test_a_thread_takes_its_connection_with_it_when_it_ends(db):
     for _ in range(20):
         thread = threading.Thread(target=rows, args=(db,))
@@ -176,7 +186,7 @@ def test_a_caller_that_is_interrupted_leaves_the_others_to_go_on(db, tmp_path):
 INTERRUPTED = """
 import os, signal, sys, threading, time
 from pathlib import Path
-from caudal.sqlite import open_database
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 db = open_database(Path(sys.argv[1]), "CREATE TABLE IF NOT EXISTS t (x)", None)
 under_way, go_on = threading.Event(), threading.Event()
@@ -202,3 +212,46 @@ slow.join()
 db.transact(lambda c: c.execute("INSERT INTO t VALUES (2)"))
 print("went on")
 """
+
+
+def test_a_caller_that_is_made_the_leader_before_it_waits_does_not_lead_twice(db):
+    """The one before it is done while it has not looked yet whether it leads."""
+    leading, queued, done = (threading.Event() for _ in range(3))
+
+    class Queue:
+        """The lock of the callers; the second one dawdles once it has let go."""
+
+        def __init__(self, lock):
+            self.lock = lock
+
+        def __enter__(self):
+            self.lock.acquire()
+
+        def __exit__(self, *_):
+            self.lock.release()
+            if threading.current_thread().name == "second" and not queued.is_set():
+                queued.set()
+                assert done.wait(10)
+
+    db._queue = Queue(db._queue)
+
+    def first():
+        def work(connection):
+            leading.set()
+            assert queued.wait(10)
+
+        db.transact(work)
+        done.set()
+
+    found = []
+    threads = [
+        threading.Thread(target=first, name="first"),
+        threading.Thread(target=lambda: found.append(db.transact(lambda connection: 2)), name="second"),
+    ]
+    threads[0].start()
+    assert leading.wait(10)
+    threads[1].start()
+    for thread in threads:
+        thread.join(20)
+    assert found == [2]
+    assert db.transact(lambda connection: 3) == 3

@@ -11,8 +11,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from caudal.contract import Delivery, identity
+from caudal.errors import CaudalError
 from caudal.ingest.transform import open_transform
-from caudal.ingest.writer.replay import replay
+from caudal.ingest.writer.quarantine import EVERY, Filter
+from caudal.ingest.writer.replay import discard, replay
+from caudal.lake.catalog import open_catalog
+from caudal.lake.compaction import compact
+from caudal.lake.files import open_files
 from caudal.testing.writer_lake import WriterLake
 from caudal.verify import verify
 
@@ -21,7 +26,7 @@ class Lake(WriterLake):
     """A lake that can be tampered with."""
 
     def problems(self):
-        return verify(self.catalog, self.files, self.stream).problems
+        return verify(self.catalog, self.files, self.stream, "shop").problems
 
     def data_files(self):
         return self.catalog.snapshot("sale").files
@@ -215,3 +220,108 @@ def test_what_left_the_stream_before_it_was_delivered_is_missed(lake):
     made.stream.trim("sale", {0: 3})
     assert made.problems() == ["sale, shard 0: records 0 to 2 left the stream before they were delivered"]
     assert [(shard.read, shard.waiting) for shard in verify(made.catalog, made.files, made.stream).shards] == [(0, 4)]
+
+
+@pytest.fixture
+def lose_catalog(full, tmp_path):
+    """What is found once the catalog's file has gone and a new one is there, with or without its tables."""
+    def lose(declared):
+        full.close()
+        (tmp_path / "catalog.db").unlink()
+        catalog, files = open_catalog(full.config.url("catalog"), "shop"), open_files(full.config.url("files"))
+        if declared:
+            catalog.declare(full.lake_table)
+        problems = verify(catalog, files, None, "shop").problems
+        catalog.close()
+        return problems
+
+    return lose
+
+
+@pytest.mark.parametrize("declared,told", [
+    (False, "4 objects in the lake, and the catalog has no such table"),
+    (True, "4 objects in the lake are of a catalog that had more commits than this one"),
+])
+def test_a_lost_catalog_is_missed(lose_catalog, declared, told):
+    (problem,) = lose_catalog(declared)
+    assert problem.startswith(f"sale: {told}: was it lost, or is it an older copy?, first object ")
+
+
+def test_a_lost_catalog_is_missed_though_all_files_were_merged(full, lose_catalog):
+    compact(full.catalog, full.files, full.lake_table, 1 << 20, True)
+    assert full.problems() == []
+    for info in list(full.files.list("lake/")):
+        if "part-000000-" not in info.path:
+            full.files.delete(info.path)  # as an expiry does
+    for info in list(full.files.list("quarantine/")):
+        full.files.delete(info.path)
+    assert len(list(full.files.list())) > 0
+    assert "of a catalog that had more commits" in lose_catalog(True)[0]
+
+
+def test_a_new_catalog_that_has_begun_to_deliver_again_does_not_hide_it(full, tmp_path):
+    full.close()
+    (tmp_path / "catalog.db").unlink()
+    with closing(Lake(tmp_path, "inprocess:", shards=1)) as again:
+        again.change_catalog("UPDATE lake_table SET epoch = 0")
+        for file in list(again.files.list("lake/")):  # of a later epoch than any that the new one has had
+            again.files.put(file.path.replace("part-000001", "part-000031"), again.files.get(file.path))
+            again.files.delete(file.path)
+        again.writer().flush()
+        assert len(again.problems()) == 1
+        assert "of a catalog that had more commits" in again.problems()[0]
+
+
+def test_what_a_killed_writer_a_merge_and_an_expiry_leave_is_not_strange(full):
+    full.put(20)
+    full.catalog.on("commit", "before")
+    with pytest.raises(CaudalError):
+        full.writer().flush()
+    full.catalog.on("rewrite", "before")
+    with pytest.raises(CaudalError):
+        compact(full.catalog, full.files, full.lake_table, 1 << 20, True)
+    assert len(list(full.files.list("lake/"))) == 4
+    assert full.problems() == []
+
+
+@pytest.fixture
+def worked_on(full):
+    """Two records in quarantine, one delivered after an edit, one discarded."""
+    transform = open_transform("inprocess:", full.table.contract, full.lake_table.contract, None)
+    full.put(99)
+    whole = full.stream.read("sale", 0, full.stream.now("sale")[0] - 1).raw(0)
+    full.writer().flush()
+    replay(full.catalog, full.files, "shop", full.lake_table, transform, Filter(position=5), edit=lambda record: whole)
+    discard(full.catalog, full.files, "shop", full.lake_table, EVERY, "of no use")
+    assert full.problems() == []
+    assert len(full.catalog.audit("sale")) == 2
+    return full
+
+
+def test_a_damaged_audit_file_is_found(worked_on):
+    file = worked_on.catalog.audit("sale")[0]
+    data = worked_on.files.get(file.path)
+    worked_on.files.delete(file.path)
+    worked_on.files.put(file.path, data[:-1])
+    assert f"{file.path} is not as it was committed" in worked_on.problems()[0]
+
+
+def test_a_lost_audit_file_is_found(worked_on):
+    file = worked_on.catalog.audit("sale")[1]
+    worked_on.files.delete(file.path)
+    problems = worked_on.problems()
+    assert file.path in problems[0]
+    assert problems[1] == "sale, shard 0: 1 discarded records are in no audit file, first position 11"
+
+
+def test_an_audit_file_that_says_something_else_is_found(worked_on):
+    edited, discarded = worked_on.catalog.audit("sale")
+    for file, column, values in ((discarded, "outcome", ["delivered"]), (edited, "original", [b"other"])):
+        rows = pq.read_table(io.BytesIO(worked_on.files.get(file.path)))
+        index = rows.column_names.index(column)
+        worked_on.rewrite(file, as_parquet(rows.set_column(index, column, pa.array(values, rows.schema.field(column).type))))
+    problems = worked_on.problems()
+    assert problems == [
+        f"sale, shard 0: {edited.path} has other bytes for the record at position 5 than its quarantine",
+        f"sale, shard 0: the record at position 11 was delivered by {discarded.path}, and is discarded by the catalog",
+    ]

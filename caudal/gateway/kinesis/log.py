@@ -12,6 +12,9 @@ from caudal.gateway.kinesis.shards import Description, Router
 from caudal.ingest.stream import Stream
 from caudal.records import Records
 
+ANY = 1 << 62
+"""A limit that is none."""
+
 Record = tuple[str, bytes, str | None]
 """Partition key, data, and the hash key that the record names itself."""
 

@@ -2,16 +2,18 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from caudal.contract import Contract
-from caudal.errors import UsageError
+from caudal.errors import Throttled, UsageError
 from caudal.ingest.importer.documents import read_documents
 from caudal.ingest.importer.envelopes import unwrapped
 from caudal.ingest.importer.keys import shard_key
 from caudal.ingest.stream import Stream
+from caudal.ingest.stream.gate import patiently
 from caudal.ingest.transform.form import UNREADABLE
 
 _MANIFEST = "manifest-summary.json"
@@ -19,12 +21,13 @@ _MANIFEST = "manifest-summary.json"
 
 def ingest_file(
     path: Path, contract: Contract, stream: Stream, *, exported: datetime | None = None,
-    progress: Callable[[int, int], None] = lambda done, of: None,
+    progress: Callable[[int, int], None] = lambda done, of: None, waits: Callable[[Throttled], None] = lambda error: None,
 ) -> int:
     """Append each change record of a file, out of whatever wraps it, to the stream of a table that takes such records.
 
     Returns how many. What is damaged is appended as it is: the transform says what is wrong, and quarantines it. A file
-    that was ingested before changes nothing, if its records have event ids. `exported` is the time of a full DynamoDB
+    that was ingested before changes nothing, if its records have event ids. While too much waits to be delivered it waits
+    too, and tells `waits` so now and then. `exported` is the time of a full DynamoDB
     export; if its manifest is where AWS puts it, it is read there. Raises UsageError if the file cannot be read, or the
     table takes no records of another system.
     """
@@ -35,7 +38,7 @@ def ingest_file(
     for documents, read, total in read_documents(path):
         records = [found for document in documents for found in unwrapped(document, contract.form, exported)]
         if records:
-            stream.append(contract.name, [(key_of(record), record) for record in records])
+            patiently(partial(stream.append, contract.name, [(key_of(record), record) for record in records]), waits)
         appended += len(records)
         progress(read, total)
     return appended

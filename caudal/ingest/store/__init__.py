@@ -1,10 +1,10 @@
 """The shop's operational tables: keyed items, each write one transaction with its change."""
 
-from caudal.ingest.store.port import ABSENT, PRESENT, Delete, Modify, Open, Page, Put, StartsWith, Store, Update, Write
+from caudal.ingest.store.port import ABSENT, KEPT, PRESENT, Delete, Modify, Open, Page, Put, StartsWith, Store, Update, Write
 from caudal.registry import open_backend
 
 __all__ = [
-    "ABSENT", "BACKENDS", "PRESENT", "Delete", "Modify", "Open", "Page", "Put", "StartsWith", "Store", "Update", "Write",
+    "ABSENT", "BACKENDS", "KEPT", "PRESENT", "Delete", "Modify", "Open", "Page", "Put", "StartsWith", "Store", "Update", "Write",
     "open_store",
 ]
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
 from typing import Any, NamedTuple, Self
@@ -23,6 +24,9 @@ class _Expectation(Enum):
     PRESENT = "present"
 
 
+KEPT = ""
+"""Instead of an event id: the item was written or deleted later than `Put.as_of`."""
+
 ABSENT = _Expectation.ABSENT
 """Expect that there is no such item; as an attribute's value: that the item lacks the attribute."""
 PRESENT = _Expectation.PRESENT
@@ -41,6 +45,11 @@ class Put:
     expect: Expect = None
     skip_same: bool = False
     """Do nothing, and write no change, if the item is there already, exactly so."""
+    as_of: int | None = None
+    """Of an import: when the item was so, microseconds since 1970, UTC, and not in the future; the change has that time.
+
+    Nothing is done if the item was written or deleted after that: what is live wins.
+    """
 
 
 @dataclass(frozen=True)
@@ -130,10 +139,10 @@ class Store(ABC):
 
     @abstractmethod
     def write(self, writes: Sequence[Write]) -> list[str | None]:
-        """Do all of the writes, or none; returns each change's event id, None where nothing was to do.
+        """Do all of the writes, or none; returns each change's event id, None where nothing was to do, KEPT for what is older.
 
-        Raises ConditionFailed if an item is not as expected, InvalidItem if one cannot be held, NotFound for an
-        undeclared table.
+        Raises ConditionFailed if an item is not as expected, or if an item that is not there may have been deleted after
+        `Put.as_of`, so long ago that it was forgotten; InvalidItem if one cannot be held, NotFound for an undeclared table.
         """
 
     @abstractmethod
@@ -177,6 +186,13 @@ class Store(ABC):
     @abstractmethod
     def count_expired(self, table: str, now: float) -> int:
         """How many items expired by `now` and are not yet swept."""
+
+    @abstractmethod
+    def forget(self, table: str, before: int, limit: int) -> int:
+        """Forget at most `limit` deletes from before a time, microseconds since 1970, UTC: the oldest that are remembered.
+
+        Returns how many: 0 when there are no more. Costs what it forgets.
+        """
 
     @abstractmethod
     def tables(self) -> dict[str, tuple[str, ...]]:
@@ -349,6 +365,16 @@ def check_expected(table: str, expect: Expect, item: Item | None) -> None:
         for name, value in expect.items():
             if (name in item) if value is ABSENT else not (name in item and same_value(item[name], value)):
                 raise ConditionFailed(f"{table}: attribute {name} is not as expected", hint="read the item, and decide again")
+
+
+def too_long_ago(table: str, forgotten: int) -> ConditionFailed:
+    """The error of a put as of a time from which deletes are not remembered; `forgotten` is the last such time."""
+    told = f"{table}: deletes up to {_iso(forgotten)} are forgotten, and an item as of then or before may be one of them"
+    return ConditionFailed(told, hint="if none of the items were deleted since, import them as of a later time")
+
+
+def _iso(time: int) -> str:
+    return f"{datetime.fromtimestamp(time / 1e6, UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def updated(table: str, columns: Sequence[str], write: Update, item: Item | None) -> Item:

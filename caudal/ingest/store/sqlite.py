@@ -13,8 +13,10 @@ from caudal.errors import ConfigError, ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item
 from caudal.ingest.store import sqlite_indexes as indexes
+from caudal.ingest.store import sqlite_marks as marks
 from caudal.ingest.store.expiry import unless_expired
 from caudal.ingest.store.port import (
+    KEPT,
     Delete,
     ItemKey,
     Key,
@@ -32,13 +34,12 @@ from caudal.ingest.store.port import (
 )
 from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream import chunks
-from caudal.ingest.stream.port import check_shards, shard_of
+from caudal.ingest.stream.port import Gate, check_shards, shard_of
 from caudal.records import Item
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
 
-SCHEMA = chunks.SCHEMA + indexes.SCHEMA + """
-CREATE TABLE IF NOT EXISTS item_table (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, key TEXT NOT NULL);
+SCHEMA = chunks.SCHEMA + marks.SCHEMA + indexes.SCHEMA + """
 CREATE TABLE IF NOT EXISTS item_ttl (name TEXT PRIMARY KEY, attribute TEXT NOT NULL) WITHOUT ROWID;
 """
 
@@ -54,7 +55,9 @@ class _Table(NamedTuple):
     key: ItemKey
     where: str
     stream: chunks.Place
+    marks: marks.Marks
     select: str
+    known: str
     upsert: str
     delete: str
     ttl: str
@@ -72,9 +75,12 @@ class SqliteStore(Store):
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, SCHEMA, self)
+        self._db.transact(chunks.upgrade)
+        self._gate: Gate | None = None
         self._tables: dict[str, _Table] = {}
         self._indexes = indexes.Indexes()
         self._stamp = Stamp()
+        self._db.transact(marks.upgrade)
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -111,7 +117,7 @@ class SqliteStore(Store):
         chunks.create(db, table, shards)
         if found is None:
             db.execute("INSERT INTO item_table (name, key) VALUES (?, ?)", (table, wanted))
-            db.execute(f"CREATE TABLE item_{db.last_insert_rowid()} (key BLOB PRIMARY KEY, item BLOB NOT NULL)")
+            marks.create(db, db.last_insert_rowid())
 
     @staticmethod
     def _expire_by(db: apsw.Connection, table: str, ttl: str) -> None:
@@ -124,8 +130,11 @@ class SqliteStore(Store):
             db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_EXPIRES.format(ttl)})")
 
     def write(self, writes: Sequence[Write]) -> list[str | None]:
-        for name in {write.table for write in writes}:
+        names = {write.table for write in writes}
+        for name in names:
             self._table(name)  # looked up here: a transaction reads no other connection
+        if self._gate is not None:
+            self._gate(names)
         writes = [renamed_write(write, self._tables[write.table].renames) for write in writes]
         prepared = [self._prepare(write) for write in writes]
         return self._db.transact(lambda db: self._apply(db, writes, prepared))
@@ -145,7 +154,7 @@ class SqliteStore(Store):
         runs: dict[tuple[str, int], list[bytes]] = defaultdict(list)
         for write, (key, new) in zip(writes, prepared, strict=True):
             table = self._tables[write.table]
-            old: bytes | None = db.execute(table.select, (key,)).get
+            old, mark = db.execute(table.known, (key,)).get or (None, None)
             if not isinstance(write, Modify) and write.expect is not None:
                 check_expected(write.table, write.expect, table.seen(old))
             if isinstance(write, Update):
@@ -155,17 +164,25 @@ class SqliteStore(Store):
                 if new == old:
                     ids.append(None)
                     continue
+            as_of = write.as_of if isinstance(write, Put) else None
             if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
+                if as_of is not None:
+                    table.marks.same(db, key, as_of)
                 ids.append(None)
                 continue
-            event_id = self._stamp.id()
+            if as_of is not None and table.marks.later(db, key, mark, as_of):
+                ids.append(KEPT)
+                continue
+            event_id, at = self._stamp.id(), now if as_of is None else as_of
+            written = max(at, mark or 0)  # whatever the clock does, what comes later is later
             if new is not None:
-                db.execute(table.upsert, (key, new))
-                change = encode_put(event_id, now, new, old)
+                db.execute(table.upsert, (key, new, written))
+                change = encode_put(event_id, at, new, old)
             else:
                 assert isinstance(write, Delete | Modify) and old is not None
                 db.execute(table.delete, (key,))
-                change = encode_delete(event_id, now, old, write.reason)
+                table.marks.deleted(db, key, written)
+                change = encode_delete(event_id, at, old, write.reason)
             for index in self._indexes.of(db, table.key).values():
                 index.keep(db, key, read_item(old, table.renames), read_item(new, table.renames))
             ids.append(event_id)
@@ -228,7 +245,7 @@ class SqliteStore(Store):
                 indexes.drop(db, table)
                 db.execute("DELETE FROM item_ttl WHERE name = ?", (table,))
                 db.execute("DELETE FROM item_table WHERE name = ?", (table,))
-                db.execute(f"DROP TABLE item_{id}")
+                marks.drop(db, id)
                 chunks.drop(db, table)
 
         self._db.transact(work)
@@ -236,6 +253,8 @@ class SqliteStore(Store):
 
     def sweep(self, table: str, now: float, limit: int) -> int:
         found = self._table(table)
+        if self._gate is not None:
+            self._gate((table,))
         sql = f"SELECT key FROM {found.where} WHERE {found.expires} <= ? LIMIT ?"
 
         def work(db: apsw.Connection) -> int:
@@ -251,10 +270,18 @@ class SqliteStore(Store):
             sql = f"SELECT count(*) FROM {found.where} WHERE {found.expires} <= ?"
             return int(self._db.reader.execute(sql, (now,)).get) if found.ttl else 0
 
+    def forget(self, table: str, before: int, limit: int) -> int:
+        found = self._table(table)
+        return self._db.transact(lambda db: found.marks.forget(db, before, limit))
+
     def tables(self) -> dict[str, tuple[str, ...]]:
         with translated(self._db.path):
             rows = list(self._db.reader.execute("SELECT name, key FROM item_table ORDER BY name"))
         return {name: tuple(msgspec.json.decode(key)) for name, key in rows}
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
 
     def close(self) -> None:
         self._db.close(self)
@@ -269,9 +296,10 @@ class SqliteStore(Store):
                 ttl = self._db.reader.execute("SELECT attribute FROM item_ttl WHERE name = ?", (name,)).get or ""
             where = f"item_{row[0]}"
             self._tables[name] = _Table(
-                ItemKey(name, msgspec.json.decode(row[1])), where, stream,
-                f"SELECT item FROM {where} WHERE key = ?",
-                f"INSERT INTO {where} VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET item = excluded.item",
+                ItemKey(name, msgspec.json.decode(row[1])), where, stream, marks.Marks(name, row[0]),
+                f"SELECT item FROM {where} WHERE key = ?", f"SELECT item, time FROM {where} WHERE key = ?",
+                f"INSERT INTO {where} VALUES (?, ?, ?)"
+                " ON CONFLICT (key) DO UPDATE SET item = excluded.item, time = excluded.time",
                 f"DELETE FROM {where} WHERE key = ?",
                 ttl, f"({_EXPIRES.format(ttl)})" if ttl else "NULL",
             )

@@ -1,9 +1,9 @@
 """The durable, ordered, replayable log of changes between the shop and the lake."""
 
-from caudal.ingest.stream.port import Stream, SupportsRetention, shard_of
+from caudal.ingest.stream.port import Stream, SupportsBackpressure, SupportsGate, SupportsRetention, shard_of
 from caudal.registry import open_backend
 
-__all__ = ["BACKENDS", "Stream", "SupportsRetention", "open_stream", "shard_of"]
+__all__ = ["BACKENDS", "Stream", "SupportsBackpressure", "SupportsGate", "SupportsRetention", "open_stream", "shard_of"]
 
 BACKENDS = {
     "sqlite": "caudal.ingest.stream.sqlite:SqliteStream",

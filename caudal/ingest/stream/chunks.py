@@ -3,7 +3,7 @@
 The embedded store appends here in the very transaction that changes an item, so that a write and its change are one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import apsw
@@ -19,6 +19,7 @@ CREATE TABLE IF NOT EXISTS stream (name TEXT PRIMARY KEY, shards INTEGER NOT NUL
 -- id is (base + shard) * 2**44 + position of the first record: one b-tree, no index beside it.
 CREATE TABLE IF NOT EXISTS chunk (
   id INTEGER PRIMARY KEY, records INTEGER NOT NULL, time INTEGER NOT NULL, size INTEGER NOT NULL,
+  total INTEGER NOT NULL DEFAULT 0, -- bytes of the shard's records up to the end of this chunk
   lengths BLOB NOT NULL, data BLOB NOT NULL);
 """
 
@@ -39,6 +40,12 @@ class Place(NamedTuple):
 
     shards: int
     base: int
+
+
+def upgrade(db: apsw.Connection) -> None:
+    """Bring a file of an earlier version up to date: bytes are counted from here on."""
+    if not db.execute("SELECT 1 FROM pragma_table_info('chunk') WHERE name = 'total'").get:
+        db.execute("ALTER TABLE chunk ADD COLUMN total INTEGER NOT NULL DEFAULT 0")
 
 
 def create(db: apsw.Connection, name: str, shards: int) -> Place:
@@ -94,15 +101,16 @@ def append(db: apsw.Connection, where: Place, shard: int, records: Sequence[byte
 def _append_chunk(db: apsw.Connection, where: Place, shard: int, records: Sequence[bytes], time: int) -> int:
     low = (where.base + shard) * SPAN
     last = db.execute(
-        "SELECT id, records FROM chunk WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1", (low, low + SPAN)
+        "SELECT id + records, total FROM chunk WHERE id >= ? AND id < ? ORDER BY id DESC LIMIT 1", (low, low + SPAN)
     ).fetchone()
-    first = last[0] + last[1] if last else low
+    first, total = last or (low, 0)
     data = b"".join(records)
     size = len(data)
     if size >= COMPRESS_FROM:
         data = _zstd.compress(data, asbytes=True)
     lengths = np.fromiter(map(len, records), np.uint32, len(records)).tobytes()
-    db.execute("INSERT INTO chunk VALUES (?, ?, ?, ?, ?, ?)", (first, len(records), time, size, lengths, data))
+    db.execute("INSERT INTO chunk (id, records, time, size, total, lengths, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
+               (first, len(records), time, size, total + size, lengths, data))
     return int(first - low)
 
 
@@ -133,13 +141,28 @@ def nexts(db: apsw.Connection, where: Place) -> Positions:
     return found
 
 
+def waiting_bytes(db: apsw.Connection, where: Place, since: Mapping[int, int]) -> int:
+    """Bytes of the records from those positions on: see `SupportsBackpressure`."""
+    found = 0
+    for shard in range(where.shards):
+        low = (where.base + shard) * SPAN
+        found += db.execute(
+            "SELECT coalesce((SELECT total FROM chunk WHERE id >= ?1 AND id < ?2 ORDER BY id DESC LIMIT 1), 0) - coalesce("
+            "(SELECT total FROM chunk WHERE id >= ?1 AND id < ?1 + ?3 ORDER BY id DESC LIMIT 1),"
+            "(SELECT max(0, total - size) FROM chunk WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT 1), 0)",
+            (low, low + SPAN, since.get(shard, 0)),
+        ).get
+    return found
+
+
 def read(db: apsw.Connection, where: Place, name: str, shard: int, offset: int, limit_bytes: int) -> Records:
     """The records from `offset` on: see `Stream.read`."""
     low = (where.base + shard) * SPAN
     start, lengths, times, data, total = -1, [], [], [], 0
     # One statement, so that what a trim takes away meanwhile is either there or not.
     for id, count, time, size, blob, body in db.execute(
-        "SELECT * FROM chunk WHERE id >= (SELECT max(id) FROM chunk WHERE id >= ?1 AND id <= ?2) AND id < ?3 ORDER BY id",
+        "SELECT id, records, time, size, lengths, data FROM chunk"
+        " WHERE id >= (SELECT max(id) FROM chunk WHERE id >= ?1 AND id <= ?2) AND id < ?3 ORDER BY id",
         (low, low + offset, low + SPAN),
     ):
         start = id if start < 0 else start

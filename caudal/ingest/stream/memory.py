@@ -4,10 +4,11 @@ import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import ClassVar, Self
 
 from caudal.errors import BackendError, NotFound, Trimmed
-from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
+from caudal.ingest.stream.port import Ends, Gate, Stream, check_shard, check_shards, shard_of
 from caudal.records import Positions, Records
 
 
@@ -17,6 +18,10 @@ class _Shard:
     records: list[bytes] = field(default_factory=list)
     times: list[int] = field(default_factory=list)
     chunks: list[int] = field(default_factory=list)  # position after each append: what trim drops whole
+    totals: list[int] = field(default_factory=list)  # bytes up to the end of each record
+
+    def bytes_before(self, position: int) -> int:
+        return self.totals[position - 1] if position else 0
 
 
 class MemoryStream(Stream):
@@ -27,6 +32,7 @@ class MemoryStream(Stream):
     def __init__(self) -> None:
         self._streams: dict[str, list[_Shard]] = {}
         self._news = threading.Condition()
+        self._gate: Gate | None = None
 
     @classmethod
     def open(cls, url: str) -> Self:
@@ -40,6 +46,14 @@ class MemoryStream(Stream):
         return len(self._streams.setdefault(name, [_Shard() for _ in range(shards)]))
 
     def append_all(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        for name in records:
+            self._find(name)
+        if self._gate is not None:
+            self._gate(tuple(records))
+        return self.add(records)
+
+    def add(self, records: Mapping[str, Sequence[tuple[bytes, bytes]]]) -> dict[str, Positions]:
+        """Append without asking the gate: for a store, which has asked it."""
         found = {name: self._find(name) for name in records}
         firsts: dict[str, Positions] = {name: {} for name in records}
         with self._news:
@@ -51,6 +65,7 @@ class MemoryStream(Stream):
                     firsts[name].setdefault(number, len(shard.records))
                     shard.records.append(record)
                     shard.times.append(now)
+                    shard.totals.append(shard.bytes_before(len(shard.totals)) + len(record))
                 for shard in shards:
                     if shard.records and (not shard.chunks or shard.chunks[-1] < len(shard.records)):
                         shard.chunks.append(len(shard.records))
@@ -101,6 +116,21 @@ class MemoryStream(Stream):
                     if end > before[number] or (older_than is not None and shard.times[end - 1] >= older_than):
                         break
                     shard.oldest = max(shard.oldest, end)
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
+
+    def waiting_bytes(self, name: str, since: Mapping[int, int]) -> int:
+        """How much there is from some positions on: see `SupportsBackpressure`."""
+        return sum(
+            shard.bytes_before(len(shard.totals)) - shard.bytes_before(max(shard.oldest, since.get(n, 0)))
+            for n, shard in enumerate(self._find(name))
+        )
+
+    def free_bytes(self) -> float:
+        """Nothing lies on a disk."""
+        return inf
 
     def close(self) -> None:
         pass

@@ -2,11 +2,14 @@
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from caudal.errors import NotFound, UsageError
 from caudal.records import Positions, Records
+
+Gate = Callable[[Collection[str]], None]
+"""Is asked with the names of streams before anything is added to them; may wait, and raises Unavailable to refuse it."""
 
 
 class Ends(NamedTuple):
@@ -121,3 +124,25 @@ class SupportsRetention(Protocol):
         `older_than` is in microseconds since 1970; None for any age. Drops whole chunks (what was appended together,
         if it is not large), and never the newest of a shard.
         """
+
+
+@runtime_checkable
+class SupportsGate(Protocol):
+    """A stream, or a store with its changes, whose producers can be held back."""
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask `gate` before each write, outside any transaction: if it raises, nothing is written."""
+
+
+@runtime_checkable
+class SupportsBackpressure(SupportsGate, Protocol):
+    """A stream that says how much it holds."""
+
+    def waiting_bytes(self, name: str, since: Mapping[int, int]) -> int:
+        """Bytes of the records from the positions in `since` on, whole chunks; a shard that is left out counts whole.
+
+        Costs the same however many they are.
+        """
+
+    def free_bytes(self) -> float:
+        """Space left where records are kept; infinite if that is no disk."""

@@ -1,5 +1,6 @@
 """The embedded stream: chunks of records in the file that also holds the store's items."""
 
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,10 +11,10 @@ import apsw
 
 from caudal.errors import ConfigError
 from caudal.ingest.stream import chunks
-from caudal.ingest.stream.port import Ends, Stream, check_shard, check_shards, shard_of
+from caudal.ingest.stream.port import Ends, Gate, Stream, check_shard, check_shards, shard_of
 from caudal.records import Positions, Records
 from caudal.registry import path_of
-from caudal.sqlite import open_database, translated
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 
 class SqliteStream(Stream):
@@ -21,6 +22,8 @@ class SqliteStream(Stream):
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path, chunks.SCHEMA, self)
+        self._db.transact(chunks.upgrade)
+        self._gate: Gate | None = None
         self._places: dict[str, chunks.Place] = {}
 
     @classmethod
@@ -41,6 +44,8 @@ class SqliteStream(Stream):
             for key, record in added:
                 runs[name, shard_of(key, places[name].shards)].append(record)
         firsts: dict[str, Positions] = {name: {} for name in records}
+        if runs and self._gate is not None:
+            self._gate(tuple(records))
         now = time.time_ns() // 1000
 
         def work(db: apsw.Connection) -> None:
@@ -65,9 +70,9 @@ class SqliteStream(Stream):
     def moment(self, names: Iterable[str]) -> dict[str, Positions]:
         places = {name: self._place(name) for name in names}
         found: dict[str, Positions] = {}
-        with translated(self._db.path), self._db.reader as db:  # one read transaction
+        with translated(self._db.path), ReadTransaction(self._db.reader):
             for name, where in places.items():
-                found[name] = chunks.nexts(db, where)
+                found[name] = chunks.nexts(self._db.reader, where)
         return found
 
     def wait(self, name: str, seen: Mapping[int, int], timeout: float) -> bool:
@@ -100,6 +105,21 @@ class SqliteStream(Stream):
                 chunks.trim(db, where, shard, offset, older_than)
 
         self._db.transact(work)
+
+    def admit_by(self, gate: Gate) -> None:
+        """Ask before each write: see `SupportsGate`."""
+        self._gate = gate
+
+    def waiting_bytes(self, name: str, since: Mapping[int, int]) -> int:
+        """How much there is from some positions on: see `SupportsBackpressure`."""
+        where = self._place(name)
+        with translated(self._db.path):
+            return chunks.waiting_bytes(self._db.reader, where, since)
+
+    def free_bytes(self) -> float:
+        """Space left on the disk of the file."""
+        with translated(self._db.path):
+            return shutil.disk_usage(self._db.path.parent).free
 
     def close(self) -> None:
         self._db.close(self)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from caudal.config import Config
 from caudal.contract import Contract, Delivery, UserFunction
 from caudal.errors import ContractError
 from caudal.ingest.transform.port import Transform
@@ -13,12 +14,17 @@ from caudal.registry import open_backend
 
 __all__ = ["BACKENDS", "Transform", "check_delivery", "open_transform"]
 
-BACKENDS = {"inprocess": "caudal.ingest.transform.inprocess:InprocessTransform"}
+BACKENDS = {
+    "process": "caudal.ingest.transform.process:ProcessTransform",
+    "inprocess": "caudal.ingest.transform.inprocess:InprocessTransform",
+}
 
 
-def open_transform(url: str, source: Contract, into: Contract, function: UserFunction | None) -> Transform:
+def open_transform(
+    url: str, source: Contract, into: Contract, function: UserFunction | None, config: Config | None = None
+) -> Transform:
     """Open the transform that `url` names."""
-    return open_backend(Transform, BACKENDS, url, source, into, function)  # type: ignore[type-abstract]
+    return open_backend(Transform, BACKENDS, url, source, into, function, config or Config())  # type: ignore[type-abstract]
 
 
 def check_delivery(source: Contract, into: Contract, delivery: Delivery) -> None:

@@ -7,14 +7,15 @@ transformation.)
 """
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from caudal.contract import Contract
+from caudal.contract import Contract, UserFunction
 from caudal.ingest.transform.form import parse_object
+from caudal.ingest.transform.raised import Tell, raised
 from caudal.ingest.transform.text import rows_of_csv
 from caudal.ingest.transform.values import Misfit
 from caudal.lake.formats.csv import time_text
@@ -26,13 +27,16 @@ Rows = list[dict[str, Any]]
 
 
 def call_handler(
-    handler: Callable[[dict[str, Any], Any], Any], rows: pa.Table, source: Contract, into: Contract, failures: dict[int, Misfit]
+    handler: UserFunction, rows: pa.Table, source: Contract, into: Contract, failures: dict[int, Misfit], tell: Tell
 ) -> Iterator[tuple[dict[str, Any], Rows]]:
-    """Yield each record's system columns and the untyped rows that the handler made of it; failures go to `failures`."""
+    """Yield each record's system columns and the untyped rows that the handler made of it; failures go to `failures`.
+
+    `tell` is told before each invocation which rows it has.
+    """
     places = rows.select(into.system.names).to_pylist()
     data = [base64.b64encode(line).decode() for line in _as_lines(rows, source)]
     for start, stop in _batches(data):
-        answers = _invoke(handler, data[start:stop], places[start:stop], failures)
+        answers = _invoke(handler, data, places, start, stop, failures, tell)
         for place, answer in zip(places[start:stop], answers, strict=True):
             if answer is None:
                 continue
@@ -73,31 +77,33 @@ def _batches(data: list[str]) -> Iterator[tuple[int, int]]:
 
 
 def _invoke(
-    handler: Callable[[dict[str, Any], Any], Any], data: list[str], places: list[dict[str, Any]], failures: dict[int, Misfit]
+    handler: UserFunction, data: list[str], places: list[dict[str, Any]], start: int, stop: int, failures: dict[int, Misfit],
+    tell: Tell,
 ) -> list[bytes | None]:
     """The data of each Ok, None for whatever else; a handler that raises is tried with halves."""
-    ids = [f"{place['_shard']}-{place['_position']}" for place in places]
+    ids = [f"{place['_shard']}-{place['_position']}" for place in places[start:stop]]
     event = {
         "invocationId": f"caudal-{ids[0]}", "deliveryStreamArn": "arn:aws:firehose:local:000000000000:deliverystream/caudal",
         "region": "local",
         "records": [
             {"recordId": id, "approximateArrivalTimestamp": int(place["_event_time"].timestamp() * 1000), "data": text}
-            for id, place, text in zip(ids, places, data, strict=True)
+            for id, place, text in zip(ids, places[start:stop], data[start:stop], strict=True)
         ],
     }
+    tell(start, stop)
     try:
-        answered = handler(event, None)
-        by_id = _by_id(answered, ids)
+        by_id = _by_id(handler.function(event, None), ids)
     except (Exception, SystemExit) as error:  # whatever the user's code raises, or an answer of no use
-        if len(data) == 1:
-            failures[places[0]["_position"]] = (
-                error if isinstance(error, Misfit) else Misfit("transform_raised", f"the handler raised {type(error).__name__}")
-            )
+        if len(ids) == 1:
+            failures[places[start]["_position"]] = error if isinstance(error, Misfit) else raised(handler, error)
             return [None]
-        half = len(data) // 2
-        return _invoke(handler, data[:half], places[:half], failures) + _invoke(handler, data[half:], places[half:], failures)
+        middle = (start + stop) // 2
+        return [
+            answer for part in ((start, middle), (middle, stop))
+            for answer in _invoke(handler, data, places, *part, failures, tell)
+        ]
     found: list[bytes | None] = []
-    for id, place in zip(ids, places, strict=True):
+    for id, place in zip(ids, places[start:stop], strict=True):
         try:
             found.append(_data_of(by_id.get(id, [])))
         except Misfit as misfit:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Self
 
+from caudal.config import Config
 from caudal.contract import Contract, UserFunction
 from caudal.records import Outcome, Records
 
@@ -17,9 +18,12 @@ class Transform(ABC):
 
     @classmethod
     @abstractmethod
-    def open(cls, url: str, source: Contract, into: Contract, function: UserFunction | None) -> Self:
+    def open(cls, url: str, source: Contract, into: Contract, function: UserFunction | None, config: Config) -> Self:
         """Open what turns records of `source` into rows of `into`, by the user's function if there is one."""
 
     @abstractmethod
     def apply(self, records: Records) -> Outcome:
         """Account for every record once; the rows have the columns of `into.row_schema`."""
+
+    def close(self) -> None:  # noqa: B027  nothing to let go of is the usual case
+        """Let go of what `apply` started; a later `apply` starts it again."""

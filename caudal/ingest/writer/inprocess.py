@@ -1,7 +1,9 @@
 """The embedded writer: one thread a delivery, whole batches in Arrow from the stream to the committed file."""
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -9,19 +11,16 @@ import pyarrow as pa
 
 from caudal.config import Config
 from caudal.contract import Contract, Delivery, UserFunction
-from caudal.errors import Fenced
+from caudal.errors import CaudalError, Fenced
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform import Transform, open_transform
 from caudal.ingest.writer.budget import Budget, paused
-from caudal.ingest.writer.layout import quarantine_folder
-from caudal.ingest.writer.objects import newest, put_rows
+from caudal.ingest.writer.objects import newest, put_quarantine, put_rows
 from caudal.ingest.writer.port import Writer
-from caudal.ingest.writer.quarantine import to_table, with_origins
+from caudal.ingest.writer.quarantine import with_origins
 from caudal.lake.catalog import Catalog, LakeTable, SupportsFlush
 from caudal.lake.catalog.owner import new_owner
 from caudal.lake.files import Files
-from caudal.lake.formats import encode
-from caudal.lake.objects import new_name, put_object
 from caudal.records import Commit, Outcome, Positions, Records
 
 POLL_SECONDS = 0.05
@@ -45,6 +44,7 @@ class InprocessWriter(Writer):
         self._owner = new_owner()
         self._lease_seconds = config.writer.lease_seconds
         self._epoch = 0
+        self._rebuilt: int | None = None
         self._positions: Positions | None = None  # None: ask the catalog
         self._renew_at = 0.0
         self._may_hold = False  # also when the catalog's answer was lost
@@ -60,7 +60,7 @@ class InprocessWriter(Writer):
     ) -> Self:
         function = delivery.transform
         assert function is None or isinstance(function, UserFunction)
-        transform = open_transform(config.url("transform"), source, table.contract, function)
+        transform = open_transform(config.url("transform"), source, table.contract, function, config)
         return cls(config, database, delivery, table, transform, stream, files, catalog)
 
     def step(self, timeout: float = 1.0) -> int:
@@ -85,6 +85,7 @@ class InprocessWriter(Writer):
 
     def close(self) -> None:
         self._positions = None
+        self._transform.close()
         if self._may_hold:
             self._catalog.release(self._table.name, self._owner)
             self._may_hold = False
@@ -106,11 +107,16 @@ class InprocessWriter(Writer):
         return self._positions
 
     def _check_table(self) -> None:
-        """Raises Fenced if the table is not what it was when the pipeline was opened: rows of ours would lack columns."""
+        """Raises Fenced if the table is not what it was when we began: our rows would lack columns, or be of an old transform."""
         now = self._catalog.tables().get(self._table.name)
-        if now is not None and not now.same_columns(self._table):
+        if now is None:
+            return
+        if self._rebuilt is None:
+            self._rebuilt = now.rebuilt
+        if not now.same_columns(self._table) or now.rebuilt != self._rebuilt:
             self.close()
-            raise Fenced(f"table {self._table.name}: its columns have changed since the pipeline was opened",
+            what = "its columns have changed" if now.rebuilt == self._rebuilt else "it was made anew"
+            raise Fenced(f"table {self._table.name}: {what} since the pipeline was opened",
                          hint="open it again, with today's pipeline file")
 
     def _guarded(self, work: Callable[[], int]) -> int:
@@ -161,8 +167,30 @@ class InprocessWriter(Writer):
         return records
 
     def _transformed(self, run: Records) -> Outcome:
-        outcome = self._transform.apply(run)
+        with self._lease_kept():
+            outcome = self._transform.apply(run)
         return replace(outcome, rejected=with_origins(run, outcome.rejected)) if outcome.rejected else outcome
+
+    @contextmanager
+    def _lease_kept(self) -> Iterator[None]:
+        """Renew the lease while a function of the user's may take its time: or another writer would begin the same anew."""
+        if self._delivery.transform is None:
+            yield
+            return
+        done = threading.Event()
+
+        def renew() -> None:
+            while not done.wait(self._lease_seconds / 3):
+                with suppress(CaudalError):  # if it is lost, the commit is refused
+                    self._catalog.lease(self._table.name, self._owner, self._lease_seconds)
+
+        thread = threading.Thread(target=renew, name=f"lease of {self._table.name}", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def _learn_size(self, run: Records) -> None:
         if len(run):
@@ -174,10 +202,7 @@ class InprocessWriter(Writer):
         if why := self._budget.spent(since, until, self._accepted, rejected):
             self._catalog.pause(self._table.name, why)
             raise paused(self._table.name, why)
-        quarantine = []
-        if rejected:
-            path = f"{quarantine_folder(self._database, self._table.name)}/{new_name(self._epoch, '.parquet')}"
-            quarantine = [put_object(self._files, path, (), encode(to_table(rejected), "parquet", ""), len(rejected))]
+        quarantine = put_quarantine(self._files, self._database, self._table, self._epoch, rejected) if rejected else []
         self._catalog.commit(self._table.name, Commit(
             epoch=self._epoch, since=since, until=until,
             files=put_rows(self._files, self._database, self._table, self._epoch, rows), quarantine=quarantine,

@@ -3,12 +3,13 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from caudal.ingest.writer.layout import data_folder, split
+from caudal.ingest.writer.layout import data_folder, quarantine_folder, split
+from caudal.ingest.writer.quarantine import to_table
 from caudal.lake.catalog import LakeTable
 from caudal.lake.files import Files
 from caudal.lake.formats import encode, suffix
 from caudal.lake.objects import new_name, put_object
-from caudal.records import DataFile
+from caudal.records import DataFile, Rejected
 
 
 def put_rows(files: Files, database: str, table: LakeTable, epoch: int, rows: pa.Table) -> list[DataFile]:
@@ -18,6 +19,12 @@ def put_rows(files: Files, database: str, table: LakeTable, epoch: int, rows: pa
         path = f"{data_folder(database, table.name, folder)}/{new_name(epoch, suffix(table.format, table.compression))}"
         made.append(put_object(files, path, folder, encode(part, table.format, table.compression), len(part)))
     return made
+
+
+def put_quarantine(files: Files, database: str, table: LakeTable, epoch: int, rejected: list[Rejected]) -> list[DataFile]:
+    """Write rejected records as one object of a table's quarantine; it does not count until committed."""
+    path = f"{quarantine_folder(database, table.name)}/{new_name(epoch, '.parquet')}"
+    return [put_object(files, path, (), encode(to_table(rejected), "parquet", ""), len(rejected))]
 
 
 def newest(rows: pa.Table) -> int | None:

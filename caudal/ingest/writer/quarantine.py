@@ -135,6 +135,12 @@ def waiting(catalog: Catalog, files: Files, table: str, wanted: Filter = EVERY) 
         yield from from_table(found)
 
 
+def read_all(catalog: Catalog, files: Files, table: str) -> Iterator[pa.Table]:
+    """Every record that ever went to quarantine, dealt with or not: tables of `SCHEMA`."""
+    for some in _chunks(catalog.quarantine(table)):
+        yield _load(files, some, SCHEMA)
+
+
 def count(catalog: Catalog, files: Files, table: str, wanted: Filter = EVERY, by: By = "reason") -> list[Count]:
     """How many records are in quarantine, by reason and `by`; the most frequent first."""
     parts = [_grouped(found, by) for found in search(catalog, files, table, wanted, wanted.columns)]

@@ -14,12 +14,14 @@ from caudal.lake.catalog.port import (
     Snapshot,
     SupportsFlush,
 )
+from caudal.lake.catalog.shadow import Shadow, SupportsShadows, is_shadow, shadow_name
 from caudal.lake.catalog.upkeep import DELETED, Base, Expired, Totals, Versions
 from caudal.registry import open_backend
 
 __all__ = [
     "BACKENDS", "DELETED", "Base", "Catalog", "ChangedFile", "CommitInfo", "Era", "Expired", "Flow", "LakeTable", "Lease",
-    "Replay", "Snapshot", "SupportsFlush", "Totals", "Versions", "declared", "open_catalog",
+    "Replay", "Shadow", "Snapshot", "SupportsFlush", "SupportsShadows", "Totals", "Versions", "declared", "is_shadow",
+    "open_catalog", "shadow_name",
 ]
 
 BACKENDS = {

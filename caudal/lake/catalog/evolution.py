@@ -107,7 +107,7 @@ def _change(column: Column, before: Column | None, visible: set[str], renamed_to
     narrower = _narrower(before, column)
     if narrower is not None:
         yield ColumnChange("refused", name, *types, why=f"column {name} is {types[0]}, the pipeline says {types[1]}{narrower}",
-                           hint="put it back, or add a column of another name beside it")
+                           hint="put it back, add a column of another name beside it, or make the table anew: caudal rebuild")
     elif before.name != name:
         yield ColumnChange("renamed", name, *types, old_name=before.name)
     elif name not in visible:
@@ -147,7 +147,8 @@ def _made(old: LakeTable, new: LakeTable, origins: dict[str, Column | None], gon
         here: Era = tuple((column.name, column.name) for column in (*old.contract.columns, *old.hidden))
         eras = tuple(tuple((stored, came.get(name, name)) for stored, name in era) for era in (*eras, here))
     contract = replace(new.contract, columns=tuple(new.contract.column(name) for name in names))
-    return replace(new, contract=contract, hidden=tuple(hidden), eras=eras)
+    return replace(new, contract=contract, hidden=tuple(hidden), eras=eras, rebuilt=old.rebuilt,
+                   verbatim=old.verbatim and new.verbatim)
 
 
 def _ambiguous(table: LakeTable) -> Iterator[ColumnChange]:

@@ -4,12 +4,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal, Self
 
 from caudal.errors import Conflict, NotFound, Unavailable
 from caudal.lake.catalog.evolution import evolve
-from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.port import (
+    Catalog,
+    ChangedFile,
+    CommitInfo,
+    Flow,
+    Holder,
+    LakeTable,
+    Lease,
+    Replay,
+    Snapshot,
+    check_commit,
+)
+from caudal.lake.catalog.shadow import Shadow, check_ahead, difference, no_shadow, shadow_name, swapped
 from caudal.lake.catalog.upkeep import (
     AT_ONCE,
     Base,
@@ -68,6 +80,7 @@ class MemoryCatalog(Catalog):
 
     def __init__(self) -> None:
         self._tables: dict[str, _Table] = {}
+        self._shadows: dict[str, Shadow] = {}
         self._disowned: set[str] = set()
         self._lock = threading.RLock()
 
@@ -105,6 +118,11 @@ class MemoryCatalog(Catalog):
                 found.epoch += 1
             found.owner, found.expires = owner, time.monotonic() + seconds
             return Lease(found.epoch, dict(found.positions))
+
+    def holder(self, table: str) -> Holder:
+        with self._lock:
+            found = self._find(table)
+            return Holder(found.epoch, found.owner if found.expires > time.monotonic() else "")
 
     def release(self, table: str, owner: str) -> None:
         with self._lock:
@@ -163,7 +181,7 @@ class MemoryCatalog(Catalog):
     def changed_files(self, table: str, since: int) -> list[ChangedFile]:
         with self._lock:
             found = self._find(table)
-            if since and not found.oldest <= since <= len(found.commits):
+            if since and not max(found.oldest, found.definition.rebuilt) <= since <= len(found.commits):
                 raise no_version(table, since, found.versions)
             data = [file for file in found.files if file.kind == "data"]
             went = [file for file in data if file.removed is not None and file.removed > since and file.added <= since]
@@ -295,6 +313,50 @@ class MemoryCatalog(Catalog):
     def flush_asked(self, table: str) -> int:
         """How often a flush was asked for: see `SupportsFlush`."""
         return self._find(table).flushes
+
+    def begin_shadow(self, table: str, made: LakeTable, plan: str) -> Shadow:
+        """Create the shadow of a table: see `SupportsShadows`."""
+        with self._lock:
+            self._find(table)
+            if table not in self._shadows:
+                self._shadows[table] = Shadow(table, shadow_name(table), time.time_ns() // 1000, plan)
+                self._tables[shadow_name(table)] = _Table(replace(made, name=shadow_name(table)))
+            return self._shadows[table]
+
+    def shadows(self) -> dict[str, Shadow]:
+        """Table to its shadow: see `SupportsShadows`."""
+        return dict(self._shadows)
+
+    def swap(self, table: str) -> int:
+        """Put the shadow in the place of its table: see `SupportsShadows`."""
+        with self._lock:
+            found, shadow = self._find(table), self._find_shadow(table)
+            check_ahead(table, found.positions, shadow.positions)
+            counts = difference(self.totals(shadow_name(table)), self.totals(table))
+            newest = shadow.newest[-1] if shadow.newest else None
+            self._add(found, found.positions, shadow.positions, counts[:5], newest, [], counts.dropped_by_shard)
+            version = len(found.commits)
+            for file in found.files:
+                file.removed = version if file.removed is None and file.kind != "audit" else file.removed
+            found.files += [replace(file, added=version, fresh=version) for file in shadow.files if file.removed is None]
+            found.positions, found.replayed = dict(shadow.positions), dict(shadow.replayed)
+            found.definition, readable = swapped(found.definition, shadow.definition, version)
+            found.oldest = found.oldest if readable else version
+            found.owner, found.expires, found.epoch = "", 0, found.epoch + 1
+            del self._tables[shadow_name(table)], self._shadows[table]
+            return version
+
+    def drop_shadow(self, table: str) -> list[DataFile]:
+        """Give a shadow up: see `SupportsShadows`."""
+        with self._lock:
+            files = [file.file for file in self._find_shadow(table).files]
+            del self._tables[shadow_name(table)], self._shadows[table]
+            return files
+
+    def _find_shadow(self, table: str) -> _Table:
+        if table not in self._shadows:
+            raise no_shadow(table)
+        return self._tables[shadow_name(table)]
 
     def close(self) -> None:
         pass

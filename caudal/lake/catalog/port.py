@@ -30,6 +30,10 @@ class LakeTable:
     """Columns that were dropped on purpose: still in files, and back when they are declared again."""
     eras: tuple[Era, ...] = ()
     """What columns were called before each rename, oldest first. A file is of the first era that has all its names."""
+    rebuilt: int = 0
+    """The version at which it was last made anew; 0 for never."""
+    verbatim: bool = False
+    """Whether each row is its record as it was: no function ever made one, and the columns are the source's."""
 
     def same_columns(self, other: "LakeTable") -> bool:
         """Whether rows of one are rows of the other, whatever the order of their columns."""
@@ -99,6 +103,15 @@ class Replay(NamedTuple):
     """`imported`: written to the store, from where it comes again; `discarded`: given up on purpose."""
 
 
+class Holder(NamedTuple):
+    """Who may commit to a table."""
+
+    epoch: int
+    """0 before the first lease."""
+    owner: str
+    """"" if the lease was given up, or has ended, or its owner is known to be dead."""
+
+
 class Flow(NamedTuple):
     """Whether a table is delivered."""
 
@@ -151,6 +164,10 @@ class Catalog(Upkeep):
         """
 
     @abstractmethod
+    def holder(self, table: str) -> Holder:
+        """Who holds the lease now. Its epoch is the newest ever given out: no object of a later one can be there."""
+
+    @abstractmethod
     def release(self, table: str, owner: str) -> None:
         """Give the lease up, and with it the right to commit; nothing happens if another has it."""
 
@@ -173,7 +190,8 @@ class Catalog(Upkeep):
     def changed_files(self, table: str, since: int) -> list[ChangedFile]:
         """Data files that came or went after the version `since`, 0 for all of them; in the order in which they came.
 
-        Costs what has changed, whatever the history. Raises NotFound if that version is not kept.
+        Costs what has changed, whatever the history. Raises NotFound if that version is not kept, or if the table was made
+        anew since.
         """
 
     @abstractmethod

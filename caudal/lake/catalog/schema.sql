@@ -45,3 +45,7 @@ CREATE TABLE IF NOT EXISTS total (
 -- A table without a row is delivered.
 CREATE TABLE IF NOT EXISTS flow (
   table_id INTEGER PRIMARY KEY, paused TEXT NOT NULL, since INTEGER NOT NULL, accepted TEXT NOT NULL);
+
+-- A table that is made anew, to take the place of the one called `live`.
+CREATE TABLE IF NOT EXISTS shadow (
+  table_id INTEGER PRIMARY KEY, live TEXT NOT NULL, began INTEGER NOT NULL, plan TEXT NOT NULL);

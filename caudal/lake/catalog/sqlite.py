@@ -10,15 +10,28 @@ import apsw
 import msgspec
 
 from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
+from caudal.lake.catalog import sqlite_shadow as shadow
 from caudal.lake.catalog import sqlite_upkeep as upkeep
 from caudal.lake.catalog.evolution import evolve
 from caudal.lake.catalog.owner import is_dead
-from caudal.lake.catalog.port import Catalog, ChangedFile, CommitInfo, Flow, LakeTable, Lease, Replay, Snapshot, check_commit
+from caudal.lake.catalog.port import (
+    Catalog,
+    ChangedFile,
+    CommitInfo,
+    Flow,
+    Holder,
+    LakeTable,
+    Lease,
+    Replay,
+    Snapshot,
+    check_commit,
+)
+from caudal.lake.catalog.shadow import Shadow, is_shadow
 from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
 from caudal.lake.catalog.upkeep import Base, Expired, Totals, Versions, no_version
 from caudal.records import Commit, DataFile, Positions
 from caudal.registry import path_of
-from caudal.sqlite import open_database, translated
+from caudal.sqlite import ReadTransaction, open_database, translated
 
 T = TypeVar("T")
 
@@ -84,6 +97,13 @@ class SqliteCatalog(Catalog):
                    (epoch, owner, now + int(seconds * 1e6), id))
         return Lease(epoch, read_positions(db, id))
 
+    def holder(self, table: str) -> Holder:
+        id = self._id(table)
+        with translated(self._db.path):
+            row = self._db.reader.execute("SELECT epoch, owner, expires FROM lake_table WHERE id = ?", (id,)).get
+        epoch, owner, expires = row
+        return Holder(epoch, owner if expires > _now() and not is_dead(owner) else "")
+
     def release(self, table: str, owner: str) -> None:
         self._change(table, lambda db, id: db.execute(
             "UPDATE lake_table SET owner = '', expires = 0, epoch = epoch + 1 WHERE id = ? AND owner = ?", (id, owner)
@@ -110,8 +130,9 @@ class SqliteCatalog(Catalog):
         return version
 
     def snapshot(self, table: str, version: int | None = None) -> Snapshot:
-        id, db = self._id(table), self._db.reader
-        with translated(self._db.path), _read_transaction(db):
+        db = self._db.reader
+        with translated(self._db.path), ReadTransaction(db):
+            id = self._id(table)
             definition, latest = db.execute("SELECT definition, version FROM lake_table WHERE id = ?", (id,)).get
             version = latest if version is None else version
             if not upkeep.oldest(db, id) <= version <= latest:
@@ -128,11 +149,11 @@ class SqliteCatalog(Catalog):
         return Snapshot(_definition(definition), version, row[0], _positions(row[1]), tuple(f.file for f in files), row[2], base)
 
     def changed_files(self, table: str, since: int) -> list[ChangedFile]:
-        return self._read(table, lambda db, id: upkeep.changed_files(db, id, table, since))
+        return self._read(table, lambda db, id: upkeep.changed_files(db, id, table, since, _rebuilt(db, id)))
 
     def commits(self, table: str, since: int = 0) -> list[CommitInfo]:
         id, db, found = self._id(table), self._db.reader, []
-        with translated(self._db.path), _read_transaction(db):
+        with translated(self._db.path), ReadTransaction(db):
             first = id * SPAN + max(upkeep.oldest(db, id), 1)
             for row in db.execute("SELECT * FROM snapshot WHERE id >= ? AND id < ? ORDER BY id DESC", (first, (id + 1) * SPAN)):
                 if row[1] < since:
@@ -227,41 +248,53 @@ class SqliteCatalog(Catalog):
         with translated(self._db.path):
             return int(self._db.reader.execute("SELECT flushes FROM lake_table WHERE id = ?", (self._id(table),)).get)
 
+    def begin_shadow(self, table: str, made: LakeTable, plan: str) -> Shadow:
+        """Create the shadow of a table: see `SupportsShadows`."""
+        return self._change(table, lambda db, _: shadow.begin(db, self._database, table, made, plan))
+
+    def shadows(self) -> dict[str, Shadow]:
+        """Table to its shadow: see `SupportsShadows`."""
+        with translated(self._db.path):
+            return shadow.shadows(self._db.reader, self._database)
+
+    def swap(self, table: str) -> int:
+        """Put the shadow in the place of its table: see `SupportsShadows`."""
+        return self._change(table, lambda db, _: shadow.swap(db, self._database, table))
+
+    def drop_shadow(self, table: str) -> list[DataFile]:
+        """Give a shadow up: see `SupportsShadows`."""
+        return self._change(table, lambda db, _: shadow.drop(db, self._database, table))
+
     def close(self) -> None:
         self._db.close(self)
 
     def _change(self, table: str, work: Callable[[apsw.Connection, int], T]) -> T:
+        if is_shadow(table):  # it may be swapped or dropped meanwhile
+            return self._db.transact(lambda db: work(db, self._look_up(db, table)))
         id = self._id(table)
         return self._db.transact(lambda db: work(db, id))
 
     def _read(self, table: str, work: Callable[[apsw.Connection, int], T]) -> T:
-        id, db = self._id(table), self._db.reader
-        with translated(self._db.path), _read_transaction(db):
-            return work(db, id)
+        db = self._db.reader
+        with translated(self._db.path), ReadTransaction(db):
+            return work(db, self._id(table))
 
     def _id(self, table: str) -> int:
-        if table not in self._ids:
-            with translated(self._db.path):
-                id = self._db.reader.execute(
-                    "SELECT id FROM lake_table WHERE database = ? AND name = ?", (self._database, table)
-                ).get
-            if id is None:
-                raise NotFound(f"no table {table} in {self._database}", hint=f"there is {', '.join(self.tables()) or 'none yet'}")
+        if table in self._ids:
+            return self._ids[table]
+        with translated(self._db.path):
+            id = self._look_up(self._db.reader, table)
+        if not is_shadow(table):
             self._ids[table] = id
-        return self._ids[table]
+        return id
 
-
-class _read_transaction:
-    """Several reads of one state."""
-
-    def __init__(self, db: apsw.Connection) -> None:
-        self._db = db
-
-    def __enter__(self) -> None:
-        self._db.execute("BEGIN")
-
-    def __exit__(self, *_: object) -> None:
-        self._db.execute("COMMIT")
+    def _look_up(self, db: apsw.Connection, table: str) -> int:
+        id: int | None = db.execute("SELECT id FROM lake_table WHERE database = ? AND name = ?", (self._database, table)).get
+        if id is None:
+            names = "SELECT group_concat(name, ', ' ORDER BY name) FROM lake_table WHERE database = ?"
+            there = db.execute(names, (self._database,)).get
+            raise NotFound(f"no table {table} in {self._database}", hint=f"there is {there or 'none yet'}")
+        return id
 
 
 def _encoded(table: LakeTable) -> str:
@@ -270,6 +303,10 @@ def _encoded(table: LakeTable) -> str:
 
 def _now() -> int:
     return time.time_ns() // 1000
+
+
+def _rebuilt(db: apsw.Connection, id: int) -> int:
+    return _definition(db.execute("SELECT definition FROM lake_table WHERE id = ?", (id,)).get).rebuilt
 
 
 def _info(db: apsw.Connection, id: int, version: int) -> CommitInfo | None:

@@ -174,9 +174,9 @@ def disown(db: apsw.Connection, id: int, paths: set[str]) -> list[str]:
     return alone
 
 
-def changed_files(db: apsw.Connection, id: int, table: str, since: int) -> list[ChangedFile]:
+def changed_files(db: apsw.Connection, id: int, table: str, since: int, rebuilt: int) -> list[ChangedFile]:
     """First the files that went, by the index of these, then those that came, back from the last."""
-    if since and not oldest(db, id) <= since <= versions(db, id).newest:
+    if since and not max(oldest(db, id), rebuilt) <= since <= versions(db, id).newest:
         raise no_version(table, since, versions(db, id))
     columns, span = "path, partition, row_count, bytes, checksum, added, removed, kind", (id * SPAN, (id + 1) * SPAN)
     found = [_as_changed(row) for row in db.execute(

@@ -53,7 +53,8 @@ class LocalFiles(Files):
         except OSError as error:
             raise Unavailable(f"{path}: {error.strerror}", hint="check space and permissions, then try again") from error
         finally:
-            half.unlink(missing_ok=True)
+            with suppress(OSError):  # on a disk that has become read-only: swept later
+                half.unlink(missing_ok=True)
 
     def get(self, path: str) -> bytes:
         try:

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from caudal.config import Config
 from caudal.contract import Contract
 from caudal.errors import BackendError, ConfigError, Conflict, NotFound, Unavailable, UsageError
-from caudal.lake.catalog import Catalog, ChangedFile, Snapshot
+from caudal.lake.catalog import Catalog, ChangedFile, Snapshot, is_shadow
 from caudal.lake.files import Files
 from caudal.lake.iceberg.current import Current
 from caudal.lake.iceberg.expiry import expire
@@ -81,7 +81,7 @@ class IcebergPublisher(Publisher):
         return cls(config, database, catalog, files, iceberg, root)
 
     def tables(self) -> list[str]:
-        return [name for name, table in self._catalog.tables().items() if table.format == "iceberg"]
+        return [name for name, table in self._catalog.tables().items() if table.format == "iceberg" and not is_shadow(name)]
 
     def publish(self, table: str) -> list[Published]:
         snapshot = self._snapshot(table)

@@ -1,13 +1,11 @@
-"""Mends of aggregates, whose FILTER and OVER belong to the call and not to what is put around it; and of named functions."""
+"""Mends of aggregates, whose FILTER and OVER belong to the call and not to what is put around it."""
 
-from collections.abc import Callable
 from typing import Any
 
 from sqlglot import exp
 
 from caudal.lake.query.duck import call, cast, duck
-from caudal.lake.query.formats import joda
-from caudal.lake.query.mends import at_timezone, decimal_quotient, with_timezone
+from caudal.lake.query.mends import decimal_quotient
 from caudal.lake.query.sqltypes import digits, is_decimal, is_integer
 
 _AROUND = (exp.Filter, exp.Window, exp.IgnoreNulls, exp.RespectNulls, exp.WithinGroup)
@@ -37,9 +35,20 @@ def _mended(node: Any, whole: Any) -> Any:
     if isinstance(node, exp.ArgMax | exp.ArgMin):
         name = "ARG_MAX_NULL" if isinstance(node, exp.ArgMax) else "ARG_MIN_NULL"
         return _instead(whole, node, call(name, node.this, node.expression)) if node.args.get("count") is None else None
-    if isinstance(node, exp.Anonymous) and node.name.lower() == "map_agg":
-        pairs = duck("LIST({'k': :k, 'v': :v})", k=node.expressions[0], v=node.expressions[1])
-        return call("caudal_map", _instead(whole, node, pairs))
+    if isinstance(node, exp.BitwiseXorAgg):
+        return _instead(whole, node, call("BIT_XOR", node.this))
+    return _maps(node, whole) if isinstance(node, exp.Anonymous) else None
+
+
+def _maps(node: Any, whole: Any) -> Any:
+    """map_agg, multimap_agg, map_union: of a key that comes again the first value, or all."""
+    name, parts = node.name.lower(), node.expressions
+    if name in ("map_agg", "multimap_agg") and len(parts) == 2:
+        pairs = duck("LIST({'k': :k, 'v': :v})", k=parts[0], v=parts[1])
+        return call("caudal_map" if name == "map_agg" else "caudal_multimap", _instead(whole, node, pairs))
+    if name == "map_union" and len(parts) == 1:
+        entries = _instead(whole, node, duck("LIST(MAP_ENTRIES(:m))", m=parts[0]))
+        return duck("caudal_map(LIST_TRANSFORM(FLATTEN(:l), LAMBDA _p : {'k': _p.key, 'v': _p.value}))", l=entries)
     return None
 
 
@@ -60,37 +69,3 @@ def _instead(whole: Any, node: Any, other: Any) -> Any:
         inner = inner.this
     inner.replace(other)
     return copy
-
-
-def _match(test: str) -> Callable[..., Any]:
-    def build(values: Any, condition: Any) -> Any:
-        return duck(test, a=values, f=call("LIST_FILTER", values, condition))
-
-    return build
-
-
-_URL = r"^([a-zA-Z][a-zA-Z0-9+.-]*)://(?:[^/?#@]*@)?(\[[^\]]*\]|[^/?#:]*)(?::[0-9]+)?([^?#]*)(?:\?([^#]*))?"
-
-
-def _url(group: int) -> Callable[..., Any]:
-    return lambda url: duck(f"CASE WHEN REGEXP_MATCHES(:u, '{_URL}') THEN REGEXP_EXTRACT(:u, '{_URL}', {group}) END", u=url)
-
-
-def _text(template: str) -> Callable[..., Any]:
-    """A function of any number of arguments, which the template calls :a, :b."""
-    return lambda *arguments: duck(template, **dict(zip("ab", arguments, strict=False)))
-
-
-NAMED_MENDS: dict[str, Callable[..., Any]] = {
-    "e": _text("EXP(1)"), "infinity": _text("CAST('inf' AS DOUBLE)"), "nan": _text("CAST('nan' AS DOUBLE)"),
-    "is_finite": _text("ISFINITE(:a)"), "is_infinite": _text("ISINF(:a)"), "codepoint": _text("UNICODE(:a)"),
-    "hamming_distance": _text("HAMMING(:a, :b)"), "every": _text("BOOL_AND(:a)"), "yow": _text("ISOYEAR(:a)"),
-    "millisecond": _text("MILLISECOND(:a) % 1000"), "to_iso8601": _text("STRFTIME(:a, '%Y-%m-%dT%H:%M:%S.%gZ')"),
-    "format_datetime": lambda moment, pattern: call("STRFTIME", moment, exp.Literal.string(joda(pattern))),
-    "at_timezone": at_timezone, "with_timezone": with_timezone,
-    "array_union": _text("LIST_DISTINCT(LIST_CONCAT(:a, :b))"), "arrays_overlap": _text("LIST_HAS_ANY(:a, :b)"),
-    "any_match": _match("LEN(:f) > 0"), "none_match": _match("LEN(:f) = 0"), "all_match": _match("LEN(:f) = LEN(:a)"),
-    "zip": lambda *lists: call("LIST_ZIP", *lists),
-    "url_extract_protocol": _url(1), "url_extract_host": _url(2), "url_extract_path": _url(3), "url_extract_query": _url(4),
-}
-"""Functions that sqlglot has no class for, by Athena's name."""

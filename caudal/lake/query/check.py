@@ -12,7 +12,8 @@ from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokens import TokenType
 
 from caudal.errors import QueryError
-from caudal.lake.query.allowed import FUNCTIONS, NAMED, SYNTAX
+from caudal.lake.query.allowed import FUNCTIONS, NAMED, SYNTAX, UNSERVED
+from caudal.lake.query.written import check_words, place
 
 _MAX_LENGTH = 1_000_000
 
@@ -48,12 +49,6 @@ class Statement:
         return place(self.sql, match.start()) if match else {}
 
 
-def place(sql: str, offset: int) -> dict[str, int]:
-    """Line and column, from 1, of an offset into the text."""
-    before = sql[:offset]
-    return {"line": before.count("\n") + 1, "column": offset - before.rfind("\n")}
-
-
 def near(name: str, known: Any) -> str:
     """A hint with the known name that is closest to `name`, or all of them."""
     match = get_close_matches(name.lower(), known, 1)
@@ -66,7 +61,7 @@ def parse(sql: str) -> Statement:
     """Parse one query and refuse what it may not do. Raises QueryError."""
     if len(sql) > _MAX_LENGTH:
         raise QueryError("the query is longer than a million characters", hint="join with a table instead of listing values")
-    _check_start(sql)
+    tokens = _check_start(sql)
     try:
         trees = [tree for tree in sqlglot.parse(sql, read="athena", trino=_AsWritten()) if tree is not None]
     except ParseError as error:
@@ -80,16 +75,23 @@ def parse(sql: str) -> Statement:
         raise QueryError(f"{statement.tree.key} is not a query", hint=_READ_ONLY)
     for node in statement.tree.walk():
         _check(statement, node)
+    check_words(sql, tokens)
     return statement
 
 
-def _check_start(sql: str) -> None:
+def tokens_of(sql: str) -> list[Any]:
+    """The words of a text. Raises QueryError if there are none, or a quote is not closed."""
     try:
         tokens = sqlglot.tokenize(sql, read="athena")
     except TokenError as error:
         raise QueryError("a quote or comment is not closed", hint="close it", **_end(sql)) from error
     if not tokens:
         raise QueryError("the query is empty", hint=_READ_ONLY)
+    return list(tokens)
+
+
+def _check_start(sql: str) -> list[Any]:
+    tokens = tokens_of(sql)
     if tokens[0].token_type not in _FIRST:
         first = next((token for token in tokens if token.text), tokens[0])
         raise QueryError(f"{first.text.upper()[:40]} may not run", hint=_READ_ONLY, **place(sql, first.start))
@@ -97,7 +99,9 @@ def _check_start(sql: str) -> None:
         if token.token_type in (TokenType.PLACEHOLDER, TokenType.PARAMETER, TokenType.SESSION_PARAMETER) or (
             token.token_type == TokenType.VAR and token.text.startswith("$")
         ):
-            raise QueryError(f"parameter {token.text} has no value", hint="write the value", **place(sql, token.start))
+            raise QueryError(f"parameter {token.text} has no value", **place(sql, token.start),
+                             hint="give one value for each ?: --param, parameters=[…], or EXECUTE … USING")
+    return tokens
 
 
 def _end(sql: str) -> dict[str, int]:
@@ -128,6 +132,13 @@ def _check(statement: Statement, node: Any) -> None:
         raise QueryError(f"{_words(kind)} may not be part of a query", hint=_READ_ONLY, **statement.place(node))
     if isinstance(node, exp.Table):
         _check_table(statement, node)
+    if isinstance(node, exp.Group) and "all" in node.args and node.args["all"] is not None:
+        raise QueryError("GROUP BY ALL is not Athena's", hint="name the columns", **statement.place(node))
+    if isinstance(node, exp.Join) and (node.kind not in ("", "INNER", "OUTER", "CROSS") or node.method not in ("", "NATURAL")):
+        raise QueryError(f"{node.method or node.kind} JOIN is not Athena's", hint="write it with EXISTS, or a window",
+                         **statement.place(node))
+    if isinstance(node, exp.Distinct) and node.args.get("on"):
+        raise QueryError("DISTINCT ON is not Athena's", hint="use row_number() in a subquery", **statement.place(node))
     if isinstance(node, exp.Star) and any(node.args.values()):
         raise QueryError("* takes no EXCEPT or REPLACE", hint="list the columns", **statement.place(node))
     if isinstance(node, exp.Select) and node.args.get("into"):
@@ -152,6 +163,9 @@ def _function_name(node: Any) -> str:
 
 def _unknown_function(statement: Statement, name: str, node: Any) -> QueryError:
     where = statement.place(node) if isinstance(node, exp.Anonymous) else statement.find(name) or statement.place(node)
+    if name in UNSERVED:
+        return QueryError(f"NOT_SUPPORTED: function {name} is Athena's, and does not run here", hint="write it with others",
+                          **where)
     match = get_close_matches(name, sorted(NAMED | _class_names()), 1)
     hint = f"did you mean {match[0]}?" if match else "check its name in Athena's documentation"
     return QueryError(f"function {name} does not exist, or may not run", hint=hint, **where)

@@ -7,10 +7,12 @@ from typing import Any
 from sqlglot import exp
 
 from caudal.errors import QueryError
-from caudal.lake.query.aggregates import NAMED_MENDS, mend_aggregates
+from caudal.lake.query.aggregates import mend_aggregates
 from caudal.lake.query.asof import AsOf, take_versions
-from caudal.lake.query.check import Statement
+from caudal.lake.query.check import Statement, near
+from caudal.lake.query.describe import CATALOG, INFORMATION, SCHEMA
 from caudal.lake.query.duck import duck, is_type
+from caudal.lake.query.functions import CLASS_MENDS, built
 from caudal.lake.query.mends import MENDS
 from caudal.lake.query.names import Columns, bind, check_qualifier, lower_names, tables_of
 
@@ -54,14 +56,29 @@ def prepare(statement: Statement, database: str) -> tuple[Any, dict[str, dict[st
     hidden = {cte.alias for cte in tree.find_all(exp.CTE)}
     places: dict[str, dict[str, int]] = {}
     for table in tables:
-        check_qualifier(statement, table, database)
-        if table.db and table.name in hidden:
+        if table.db == SCHEMA and table.catalog in ("", CATALOG):
+            _information(statement, table)
+        else:
+            check_qualifier(statement, table, database)
+        if table.db and table.db != SCHEMA and table.name in hidden:
             where = statement.place(table)
             raise QueryError(f"WITH {table.name} hides the table {table.name}", hint="give it another name", **where)
         table.set("db", None)
         table.set("catalog", None)
         places.setdefault(table.name, statement.place(table))
     return tree, places, versions
+
+
+def _information(statement: Statement, table: Any) -> None:
+    """Call a table of information_schema by a name that no table has."""
+    if table.name not in INFORMATION:
+        raise QueryError(f"no table information_schema.{table.name}", hint=near(table.name, INFORMATION),
+                         **statement.place(table))
+    if not table.args.get("alias"):
+        table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name)))
+    named = exp.to_identifier(f"{SCHEMA}.{table.name}")
+    named.meta.update(table.this.meta)
+    table.set("this", named)
 
 
 def transpile(statement: Statement, tree: Any, schemas: Mapping[str, Columns], spellings: Mapping[str, str]) -> Plan:
@@ -96,7 +113,7 @@ def _select_from_values(values: Any) -> Any:
     return exp.select("*").from_(values)
 
 
-_UNNAMED = "_unnamed"
+UNNAMED = "_unnamed"
 
 
 def _leftmost(tree: Any) -> Any:
@@ -112,7 +129,7 @@ def _name_outputs(tree: Any) -> None:
         return
     for node in list(select.expressions):
         if not isinstance(node, exp.Alias | exp.Column | exp.Star | exp.Dot):
-            node.replace(exp.alias_(node.copy(), _UNNAMED))
+            node.replace(exp.alias_(node.copy(), UNNAMED))
 
 
 def _output_names(tree: Any, spellings: Mapping[str, str]) -> tuple[str, ...]:
@@ -121,7 +138,7 @@ def _output_names(tree: Any, spellings: Mapping[str, str]) -> tuple[str, ...]:
         alias = node.args.get("alias") if isinstance(node, exp.Alias) else None
         spelling = alias.meta.get("spelling") if isinstance(alias, exp.Identifier) else None
         name = node.alias_or_name
-        names.append(f"_col{index}" if name == _UNNAMED else spelling or spellings.get(name, name))
+        names.append(f"_col{index}" if name == UNNAMED else spelling or spellings.get(name, name))
     return tuple(names)
 
 
@@ -129,14 +146,13 @@ def _mend(tree: Any) -> Any:
     """Put what DuckDB understands for what it would understand otherwise; parts before wholes."""
     for node in reversed(list(tree.bfs())):
         if isinstance(node, exp.Anonymous):
-            build = NAMED_MENDS.get(node.name.lower())
-            new = build(*node.expressions) if build else None
+            new = built(node.name.lower(), node.expressions)
         elif isinstance(node, exp.Unnest):
             new = _unnest(node)
         elif isinstance(node, exp.DataType):
             new = exp.DataType.build("TIMESTAMPTZ") if node.this.name in ("TIMESTAMP", "TIMESTAMPNTZ") else None
         else:
-            mend = MENDS.get(type(node))
+            mend = MENDS.get(type(node)) or CLASS_MENDS.get(type(node))
             new = mend(node) if mend else None
         if new is not None and new is not node:
             new.type = node.type

@@ -1,12 +1,11 @@
 """Queries run by DuckDB inside the process, straight on the lake's files."""
 
-import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import duckdb
 import numpy as np
@@ -20,32 +19,28 @@ from caudal.lake.catalog import Catalog, Snapshot
 from caudal.lake.files import Files
 from caudal.lake.query.asof import AsOf, microseconds
 from caudal.lake.query.check import Statement, near, parse
+from caudal.lake.query.commands import Command, Prepared, command_of
+from caudal.lake.query.connection import connect
+from caudal.lake.query.describe import SCHEMA, Descriptions
 from caudal.lake.query.dialect import Plan, internal, prepare, transpile
+from caudal.lake.query.explain import explained_plan
 from caudal.lake.query.messages import explained
+from caudal.lake.query.names import bind
+from caudal.lake.query.parameters import values_of, with_parameters
+from caudal.lake.query.places import OF_FILES, of_file
 from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
-from caudal.lake.query.sources import ROW, Sources, quoted, rows_of, text
+from caudal.lake.query.session import Session
+from caudal.lake.query.sources import ROW, Sources, quoted, rows_of
 from caudal.lake.query.sqltypes import athena_type, interval_text
 from caudal.lake.query.views import current, from_base, history
 
 _HISTORY = "_history"
-_SMALL = 1 << 16
-"""Bytes up to which a given table stays registered: to forget it costs 0.3 ms, a third of a small query."""
-
 RETRIES = 3
 _TAIL_ROWS = 1 << 62
 
 _BATCH = 1 << 17
 """Rows of a batch of states: a row group of a base, so that a look-up of one key reads one."""
-
-_MACROS = (
-    # n / d in whole numbers, rounded half away from zero
-    "CREATE MACRO caudal_divide(n, d) AS sign(n)::HUGEINT * sign(d)::HUGEINT * ((abs(n) * 2 + abs(d)) // (abs(d) * 2))",
-    # a map of {k, v} pairs; of a key that is there twice, the first
-    "CREATE MACRO caudal_map(l) AS map_from_entries(list_filter(l, lambda e, i: e.k IS NOT NULL"
-    " AND list_position(list_transform(l, lambda o: o.k), e.k) = i))",
-)
-
 
 class DuckdbQuery(Query):
     """DuckDB over the files that the catalog lists; each query reads each table at one snapshot."""
@@ -56,14 +51,17 @@ class DuckdbQuery(Query):
         self.database = database.lower()
         """Name by which queries may qualify tables."""
         self._catalog = catalog
+        self._descriptions = Descriptions(catalog, files, self.database)
+        self._prepared = Prepared()
         self._scratch = Scratch()
         root = files.location("x")
-        self._db = _connect(settings, self._scratch.folder, Path(root).parent if root else None)
+        self._db = connect(settings, self._scratch.folder, Path(root).parent if root else None)
+        self._files = files
         self._sources = Sources(files, self._scratch.folder)
         self._tail = tail if settings.fresh else None
         self._seconds = settings.seconds
         self._numbered: dict[str, tuple[pa.Table, pa.Table]] = {}
-        self._idle: deque[_Session] = deque()
+        self._idle: deque[Session] = deque()
         self._names: dict[str, str] = {}
         self._prepare = lru_cache(1024)(lambda sql: _prepared(sql, self.database))
         self._plan = lru_cache(1024)(_plan)
@@ -77,13 +75,33 @@ class DuckdbQuery(Query):
         return cls(catalog, files, settings, tail, database)
 
     def execute(
-        self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
+        self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None,
+        parameters: Sequence[str] = (),
     ) -> pa.Table:
-        return self._run(*self._planned(sql, versions, tables))
+        command = command_of(sql)
+        if command is None:
+            return self._run(*self._planned(with_parameters(sql, parameters) if parameters else sql, versions, tables))
+        if command.kind == "execute":
+            sql = with_parameters(self._prepared.text(command), [*values_of(command.sql), *parameters])
+            return self.execute(sql, versions=versions, tables=tables)
+        if parameters:
+            raise QueryError("only a SELECT or EXECUTE takes parameters", hint="leave them out")
+        if command.kind == "explain":
+            return self._explain(command, versions, tables)
+        if command.kind not in ("prepare", "deallocate"):
+            return self._descriptions.answer(command)
+        if command.kind == "prepare":
+            self._prepared.keep(command)
+        else:
+            self._prepared.forget(command)
+        return pa.table({})
 
     def stream(self, sql: str, *, versions: Mapping[str, int] | None = None, rows: int = 65_536) -> Iterator[pa.Table]:
+        if command_of(sql) is not None:
+            yield self.execute(sql, versions=versions)
+            return
         statement, plan, definitions, relations = self._planned(sql, versions, None)
-        session = _Session(self._db.cursor(), self._seconds)  # of its own: it is busy until the last row
+        session = Session(self._db.cursor(), self._seconds)  # of its own: it is busy until the last row
         try:
             for batch in session.read(plan.text(definitions), relations, rows):
                 yield _tidy(pa.Table.from_batches([batch]), plan.names)
@@ -96,8 +114,22 @@ class DuckdbQuery(Query):
         self, sql: str, versions: Mapping[str, int] | None, tables: Mapping[str, pa.Table] | None
     ) -> tuple[Statement, Plan, dict[str, str], dict[str, pa.Table]]:
         """What a query is to DuckDB, what its names stand for, and the Arrow tables that it reads."""
+        reading = self._reading(sql, versions, tables)
+        plan = self._plan(sql, reading.statement, _Tree(reading.tree), tuple(reading.schemas.items()))
+        definitions = {
+            name: self._definition(reading.snapshots[name], every, reading.tails.get(name), hidden=name in reading.hidden)
+            for name, (_, every) in reading.shown.items()
+        }
+        relations = reading.given | {_tail_of(reading.shown[name][0]): rows for name, rows in reading.tails.items()}
+        return reading.statement, plan, definitions, relations
+
+    def _reading(
+        self, sql: str, versions: Mapping[str, int] | None, tables: Mapping[str, pa.Table] | None
+    ) -> "_Reading":
         statement, tree, places, asked = self._prepare(sql)
         given = {name.lower(): table for name, table in (tables or {}).items()}
+        given |= {name: self._descriptions.information(name.removeprefix(f"{SCHEMA}."))
+                  for name in places if name.startswith(f"{SCHEMA}.")}
         shown = {
             name: self._shown(statement, asked[name].table if name in asked else name, places[name], given)
             for name in places if name not in given
@@ -110,17 +142,25 @@ class DuckdbQuery(Query):
         states, tails = self._states({real for name, (real, _) in shown.items() if name not in past}, versions or {})
         snapshots = past | {name: states[real] for name, (real, _) in shown.items() if name not in past}
         schemas = {name: given[name].schema for name in places if name in given}
+        hidden = set()
         for name, (_, every) in shown.items():
             contract = snapshots[name].table.contract
             schemas[name] = _row_schema(contract) if every or not contract.key else _schema(contract)
-        plan = self._plan(sql, statement, _Tree(tree), tuple(schemas.items()))
-        definitions = {
-            name: self._definition(snapshots[name], every, None if name in past else tails.get(real))
-            for name, (real, every) in shown.items()
-        }
-        relations = {name: given[name] for name in places if name in given}
-        relations |= {_tail_of(real): rows for real, rows in tails.items()}
-        return statement, plan, definitions, relations
+            if '"$' in sql and (every or not contract.key):
+                schemas[name] = pa.schema([*schemas[name], *OF_FILES])
+                hidden.add(name)
+        return _Reading(
+            statement, tree, {name: table for name, table in given.items() if name in places}, shown, snapshots,
+            {name: tails[real] for name, (real, _) in shown.items() if name not in past and real in tails}, schemas, hidden,
+        )
+
+    def _explain(
+        self, command: Command, versions: Mapping[str, int] | None, tables: Mapping[str, pa.Table] | None
+    ) -> pa.Table:
+        self._planned(command.sql, versions, tables)  # whatever is wrong with the query is said here
+        reading = self._reading(command.sql, versions, tables)
+        columns = _columns(reading.schemas)
+        return explained_plan(bind(reading.statement, reading.tree.copy(), columns), reading.told)
 
     def close(self) -> None:
         while self._idle:
@@ -185,11 +225,12 @@ class DuckdbQuery(Query):
         return known[1]
 
     def _definition(
-        self, snapshot: Snapshot, every: bool, tail: pa.Table | None, columns: Sequence[str] = (), deleted: bool = False
+        self, snapshot: Snapshot, every: bool, tail: pa.Table | None, columns: Sequence[str] = (), deleted: bool = False,
+        hidden: bool = False,
     ) -> str:
         contract, base = snapshot.table.contract, snapshot.base
         if every or not contract.key:
-            return history(contract, self._rows(snapshot, tail))
+            return history(contract, self._rows_of_files(snapshot, tail) if hidden else self._rows(snapshot, tail))
         if base is None or contract.foreign:
             return current(contract, self._rows(snapshot, tail), _has_row_ids(snapshot), columns, deleted)
         kept = [self._sources.base(snapshot, gone) for gone in (False, True)]
@@ -209,6 +250,15 @@ class DuckdbQuery(Query):
         past = rows_of(contract.row_schema, tail, relation, _has_row_ids(snapshot))
         return f"{rows} UNION ALL {past}"
 
+    def _rows_of_files(self, snapshot: Snapshot, tail: pa.Table | None) -> str:
+        """All rows with where they are: a reading a file; what is past the snapshot is in none."""
+        parts = [
+            f"SELECT *, {of_file(self._descriptions.url(file.path), file.bytes, self._files.written(file.path))}"
+            f" FROM ({self._sources.rows(replace(snapshot, files=(file,)))})" for file in snapshot.files if file.rows
+        ]
+        past = self._rows(replace(snapshot, files=()), tail)
+        return " UNION ALL BY NAME ".join([*parts, f"SELECT *, {of_file(None, None, None)} FROM ({past})"])
+
     def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
         """What a base is made of: see `SupportsStates`."""
         snapshot = self._catalog.snapshot(table, version)
@@ -226,7 +276,7 @@ class DuckdbQuery(Query):
             cursor.close()
 
     def _run(self, statement: Statement, plan: Plan, definitions: Mapping[str, str], given: Mapping[str, pa.Table]) -> pa.Table:
-        session = self._idle.pop() if self._idle else _Session(self._db.cursor(), self._seconds)
+        session = self._idle.pop() if self._idle else Session(self._db.cursor(), self._seconds)
         try:
             result = session.run(plan.text(definitions), given)
         except duckdb.Error as error:
@@ -249,58 +299,30 @@ def _tail_of(table: str) -> str:
     return f"{table}:tail"
 
 
-class _Session:
-    """One cursor, used by one thread at a time, and the Arrow tables that it knows."""
+class _Reading(NamedTuple):
+    """What a query reads; by its names for it, in lower case."""
 
-    def __init__(self, cursor: Any, seconds: float) -> None:
-        self._cursor, self._seconds = cursor, seconds
-        self._known: dict[str, pa.Table] = {}
+    statement: Statement
+    tree: Any
+    given: dict[str, pa.Table]
+    shown: dict[str, tuple[str, bool]]
+    """The catalog's table, and whether its history is meant."""
+    snapshots: dict[str, Snapshot]
+    tails: dict[str, pa.Table]
+    schemas: dict[str, pa.Schema]
+    hidden: set[str]
+    """Those whose rows are to say which file they are in."""
 
-    def _give(self, given: Mapping[str, pa.Table]) -> None:
-        for name, table in given.items():
-            if self._known.get(name) is not table:
-                self._cursor.register(internal(name), table)
-                self._known[name] = table
-
-    def read(self, sql: str, given: Mapping[str, pa.Table], rows: int) -> Iterator[pa.RecordBatch]:
-        """The result as it comes; if it is empty, one batch without rows."""
-        self._give(given)
-        reader = self._cursor.sql(sql).to_arrow_reader(rows)
-        empty = True
-        try:
-            for batch in reader:
-                empty = False
-                yield batch
-        except (pa.ArrowException, OSError) as error:  # what DuckDB says on the way comes by Arrow
-            raise _as_duckdb(str(error)) from None
-        if empty:
-            yield pa.RecordBatch.from_pylist([], reader.schema)
-
-    def run(self, sql: str, given: Mapping[str, pa.Table]) -> pa.Table:
-        self._give(given)
-        timer = threading.Timer(self._seconds, self._cursor.interrupt)
-        timer.start()
-        try:
-            result = self._cursor.sql(sql).to_arrow_table()
-        finally:
-            timer.cancel()
-        for name in [name for name, table in self._known.items() if table.nbytes > _SMALL]:
-            self._cursor.unregister(internal(name))
-            del self._known[name]
-        return result
-
-    def close(self) -> None:
-        self._cursor.close()
-
-
-_ERRORS = {name.lower(): kind for name, kind in vars(duckdb).items() if name.endswith("Exception")}
-
-
-def _as_duckdb(text: str) -> Exception:
-    """The error that DuckDB means by a text such as `Out of Range Error: …`."""
-    name = text.split(" Error: ", 1)[0].replace(" ", "").lower()
-    error: Exception = _ERRORS.get(f"{name}exception", duckdb.Error)(text)
-    return error
+    def told(self, name: str) -> str:
+        """What it means to read a table, for people."""
+        if name not in self.shown:
+            return f"{name}: given"
+        snapshot, (real, every) = self.snapshots[name], self.shown[name]
+        kind = "events" if not snapshot.table.contract.key else "history" if every else "current state"
+        rows, size = sum(file.rows for file in snapshot.files), sum(file.bytes for file in snapshot.files)
+        past = f", {len(self.tails[name])} rows past it" if name in self.tails else ""
+        return (f"{real}: {kind}, version {snapshot.version}, {snapshot.table.format}, {len(snapshot.files)} files, {rows} rows,"
+                f" {size} bytes{past}")
 
 
 class _Tree:
@@ -323,8 +345,11 @@ def _prepared(sql: str, database: str) -> tuple[Statement, Any, dict[str, dict[s
 
 def _plan(sql: str, statement: Statement, tree: _Tree, schemas: tuple[tuple[str, pa.Schema], ...]) -> Plan:
     spellings = {field.name.lower(): field.name for _, schema in schemas for field in schema}
-    columns = {name: {field.name.lower(): athena_type(field.type) for field in schema} for name, schema in schemas}
-    return transpile(statement, tree.tree, columns, spellings)
+    return transpile(statement, tree.tree, _columns(dict(schemas)), spellings)
+
+
+def _columns(schemas: Mapping[str, pa.Schema]) -> dict[str, dict[str, str]]:
+    return {name: {field.name.lower(): athena_type(field.type) for field in schema} for name, schema in schemas.items()}
 
 
 @lru_cache(1024)
@@ -335,22 +360,6 @@ def _schema(contract: Contract) -> pa.Schema:
 @lru_cache(1024)
 def _row_schema(contract: Contract) -> pa.Schema:
     return contract.row_schema
-
-
-def _connect(settings: QueryConfig, folder: Path, lake: Path | None) -> Any:
-    """An empty database that reads the lake's folder and its own, and cannot be talked out of it."""
-    db = duckdb.connect(":memory:", config={
-        "memory_limit": f"{settings.memory_mb}MB", **({"threads": settings.threads} if settings.threads else {}),
-        "temp_directory": str(folder / "spill"), "autoinstall_known_extensions": False, "autoload_known_extensions": False,
-        "allow_community_extensions": False, "python_enable_replacements": False,
-    })
-    for macro in _MACROS:
-        db.execute(macro)
-    folders = ", ".join(text(f"{path}/") for path in (folder, lake) if path is not None)
-    for setting in ("TimeZone = 'UTC'", f"allowed_directories = [{folders}]", "enable_external_access = false",
-                    "lock_configuration = true"):
-        db.execute(f"SET {setting}")
-    return db
 
 
 def _tidy(result: pa.Table, names: tuple[str, ...]) -> pa.Table:

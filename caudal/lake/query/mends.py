@@ -4,6 +4,7 @@ sqlglot translates names and syntax; these functions mend what would then still 
 a node whose parts are mended already and whose type is known, and returns what stands in for it, or None to keep it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from sqlglot import exp
 from caudal.errors import QueryError
 from caudal.lake.query.duck import call, cast, duck, is_type
 from caudal.lake.query.formats import joda, printf_arguments
+from caudal.lake.query.lambdas import array_sort, reduce
 from caudal.lake.query.sqltypes import digits, is_decimal, is_integer, quotient
 
 Mend = Callable[[Any], Any]
@@ -55,6 +57,8 @@ def convert(node: Any) -> Any:
             return text if kind != "CHAR" else duck("LEFT(:x, 1)", x=text)
         size = exp.Literal.number(target.expressions[0].name)
         return duck("RPAD(LEFT(:x, :n), :n, ' ')" if kind in ("CHAR", "NCHAR") else "LEFT(:x, :n)", x=text, n=size)
+    if kind == "JSON" and not is_type(value, "JSON"):
+        return call("TO_JSON", value)
     if kind in _EXACT and is_type(value, "DOUBLE", "FLOAT"):
         return type(node)(this=duck("ROUND(:x)", x=value), to=target)
     if kind in _EXACT and is_type(value, "VARCHAR", "TEXT"):
@@ -89,7 +93,9 @@ def compare(node: Any) -> Any:
 
 
 def add(node: Any) -> Any:
-    """A date and an interval give a date."""
+    """A date and an interval give a date; a date from a date, an interval."""
+    if isinstance(node, exp.Sub) and is_type(node.left, "DATE") and is_type(node.right, "DATE"):
+        return duck("TO_DAYS(CAST(:a - :b AS INT))", a=node.left, b=node.right)
     if is_type(node.left, "DATE") and isinstance(node.right, exp.Interval):
         return cast(node.copy(), "DATE")
     return None
@@ -146,6 +152,14 @@ def with_timezone(moment: Any, zone: Any) -> Any:
     return exp.AtTimeZone(this=cast(cast(moment, "TIMESTAMPTZ"), "TIMESTAMP"), zone=zone.copy())
 
 
+def time_text(node: Any) -> Any:
+    """date_format(): %v and %x are the ISO week and its year."""
+    text = node.args["format"]
+    if isinstance(text, exp.Literal):
+        text.replace(exp.Literal.string(re.sub(r"%(.)", lambda m: {"v": "%V", "x": "%G"}.get(m[1], m[0]), text.name)))
+    return None
+
+
 def format_text(node: Any) -> Any:
     """format(): Java's, not fmt's."""
     return call("PRINTF", node.this, *printf_arguments(node.this, list(node.expressions)))
@@ -155,7 +169,7 @@ def subscript(node: Any) -> Any:
     """a[i], m[k]: an error, not NULL, where there is no such element, and none is counted from the end; and element_at()."""
     whole, (place,) = node.this, node.expressions
     if is_type(whole, "STRUCT"):
-        return None
+        return call("STRUCT_EXTRACT_AT", whole, place)
     if is_type(whole, "MAP"):
         there, found, told = "MAP_CONTAINS(:a, :i)", "MAP_EXTRACT_VALUE(:a, :i)", "no such key"
     else:
@@ -174,6 +188,9 @@ def substring(node: Any) -> Any:
     """substr(): nothing is at 0, before the start, or of no length."""
     start, length = node.args.get("start"), node.args.get("length")
     is_plain = all(part is None or (isinstance(part, exp.Literal) and not part.is_string) for part in (start, length))
+    if is_type(node.this, "VARBINARY"):
+        size = duck("2 * :n", n=length) if length is not None else exp.Literal.number(1 << 31)
+        return duck("UNHEX(SUBSTRING(HEX(:x), 2 * :s - 1, :n))", x=node.this, s=start, n=size)
     if start is None or (is_plain and int(start.name) > 0) or not is_type(node.this, "VARCHAR", "TEXT"):
         return None
     empty = "CASE WHEN (:s = 0 OR -:s > LENGTH(:x){}) AND NOT :x IS NULL THEN '' ELSE SUBSTRING(:x, :s{}) END"
@@ -187,15 +204,28 @@ def split_part(node: Any) -> Any:
     return duck("LIST_EXTRACT(STR_SPLIT(:s, :d), :i)", s=node.this, d=node.args["delimiter"], i=node.args["part_index"])
 
 
+def pattern(node: Any) -> Any:
+    """Named groups are (?<name>…) in Java, (?P<name>…) in RE2."""
+    text = node.expression
+    if isinstance(text, exp.Literal) and "(?<" in text.name:
+        text.replace(exp.Literal.string(re.sub(r"\(\?<(?=[a-zA-Z])", "(?P<", text.name)))
+    return None
+
+
 def regexp_extract(node: Any) -> Any:
     """NULL, not '', without a match."""
+    pattern(node)
     group = node.args.get("group") or exp.Literal.number(0)
     return duck("CASE WHEN REGEXP_MATCHES(:s, :p) THEN REGEXP_EXTRACT(:s, :p, :g) END", s=node.this, p=node.expression, g=group)
 
 
 def regexp_replace(node: Any) -> Any:
     """Groups are $1 in Athena, \\1 in DuckDB."""
+    pattern(node)
     text = node.args.get("replacement")
+    if isinstance(text, exp.Lambda):
+        raise QueryError("NOT_SUPPORTED: regexp_replace with a function does not run here",
+                         hint="use $1 in a text, or transform(…)")
     if isinstance(text, exp.Literal) and "$" in text.name:
         text.replace(exp.Literal.string(text.name.replace("\\", "\\\\").replace("$", "\\")))
     return None
@@ -254,22 +284,10 @@ def repeat(node: Any) -> Any:
     return duck("LIST_TRANSFORM(GENERATE_SERIES(1, :n), LAMBDA _i : :x)", x=node.this, n=_limited(times, times))
 
 
-def reduce(node: Any) -> Any:
-    """Only with an identity as its last function: DuckDB has none."""
-    last = node.args.get("finish")
-    if last is not None and not (isinstance(last, exp.Lambda) and last.this.name == last.expressions[0].name):
-        raise QueryError("reduce(...) ends with a function that changes its result",
-                         hint="end it with s -> s, and apply that outside")
-    node.set("finish", None)
-    return None
-
-
 def digest(node: Any) -> Any:
     """sha1(), sha256() and their like: bytes, where DuckDB gives hexadecimal text."""
     if isinstance(node, exp.SHA):
         return duck("UNHEX(SHA1(:x))", x=node.this)
-    if isinstance(node, exp.SHA2Digest) and node.args.get("length") is not None and node.args["length"].name != "256":
-        raise QueryError("function sha512 does not exist, or may not run", hint="use sha256")
     return None
 
 
@@ -281,6 +299,7 @@ MENDS: dict[Any, Mend] = {
     exp.Localtimestamp: instant, exp.UnixToTime: from_unixtime, exp.AtTimeZone: at_zone, exp.Format: format_text,
     exp.SplitPart: split_part, exp.RegexpExtract: regexp_extract, exp.RegexpReplace: regexp_replace,
     exp.JSONExtract: json_value, exp.JSONExtractScalar: json_value, exp.ArraySize: size, exp.GenerateSeries: sequence,
-    exp.ArraySlice: slice_, exp.ArrayPosition: position, exp.Repeat: repeat, exp.Reduce: reduce,
+    exp.ArraySlice: slice_, exp.ArrayPosition: position, exp.Repeat: repeat, exp.Reduce: reduce, exp.ArraySort: array_sort,
+    exp.TimeToStr: time_text, **dict.fromkeys((exp.RegexpLike, exp.RegexpExtractAll, exp.RegexpSplit, exp.RegexpCount), pattern),
     exp.SHA: digest, exp.SHA2Digest: digest, exp.Bracket: subscript, exp.Substring: substring,
 }

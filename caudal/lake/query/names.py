@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlglot import exp
+from sqlglot.dialects import Athena
 from sqlglot.errors import OptimizeError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
@@ -13,8 +14,16 @@ from sqlglot.schema import MappingSchema
 
 from caudal.errors import QueryError
 from caudal.lake.query.check import Statement, near
-from caudal.lake.query.duck import is_type
-from caudal.lake.query.sqltypes import TYPES, digits
+from caudal.lake.query.returns import TYPES
+from caudal.lake.query.typecheck import check_types
+
+
+class _Hidden(Athena):  # type: ignore[misc]
+    """Athena's SQL with the columns that no `*` has."""
+
+    PSEUDOCOLUMNS = {"$PATH", "$FILE_SIZE", "$FILE_MODIFIED_TIME"}
+    EXCLUDES_PSEUDOCOLUMNS_FROM_STAR = True
+
 
 Columns = Mapping[str, str]
 """Column, in lower case, to Athena's type."""
@@ -56,15 +65,14 @@ def bind(statement: Statement, tree: Any, schemas: Mapping[str, Columns]) -> Any
     schema = MappingSchema(dict(schemas), dialect="athena", normalize=False)
     try:
         tree = qualify(
-            tree, schema=schema, dialect="athena", validate_qualify_columns=False, quote_identifiers=False, identify=False,
+            tree, schema=schema, dialect=_Hidden, validate_qualify_columns=False, quote_identifiers=False, identify=False,
             expand_alias_refs=False,  # Athena knows an alias in ORDER BY only
         )
     except OptimizeError as error:
         raise _unresolved(statement, error, schemas) from None
     _check_columns(statement, tree, schemas)
     tree = annotate_types(tree, schema=schema, expression_metadata=TYPES, dialect="athena")
-    for node in tree.find_all(exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.In):
-        _check_sides(statement, node)
+    check_types(statement, tree)
     return tree
 
 
@@ -94,6 +102,20 @@ def _check_columns(statement: Statement, tree: Any, schemas: Mapping[str, Column
                                      hint=near(column.table, list(scope.sources)), **statement.place(column))
                 continue  # belongs to a query around this one
             _check_column(statement, scope, column, schemas)
+        _check_having(statement, scope, schemas)
+
+
+def _check_having(statement: Statement, scope: Any, schemas: Mapping[str, Columns]) -> None:
+    """HAVING knows columns, not the result's names as DuckDB does."""
+    having = scope.expression.args.get("having")
+    if having is None or (scope.parent is not None and scope.is_correlated_subquery):
+        return
+    known = {name: _columns(source, schemas) for name, source in scope.sources.items()}
+    for column in having.find_all(exp.Column):
+        there = column.table or not all(known.values()) or any(column.name in columns for columns in known.values())
+        if not there and column.find_ancestor(exp.Query) is scope.expression:
+            raise _no_column(statement, column.name, [_title(name, source) for name, source in scope.sources.items()],
+                             [name for columns in known.values() for name in columns], statement.place(column))
 
 
 def _check_column(statement: Statement, scope: Any, column: Any, schemas: Mapping[str, Columns]) -> None:
@@ -153,22 +175,3 @@ def _no_column(statement: Statement, name: str, tables: list[str], known: list[s
 
 def _plain(error: Exception) -> str:
     return str(error).split("\n", 1)[0].split(". Line")[0]
-
-
-def _check_sides(statement: Statement, node: Any) -> None:
-    """Refuse text compared with a number or a time, which DuckDB would convert and Athena refuses."""
-    values = (node.args.get("expression"), node.args.get("low"), node.args.get("high"), *node.expressions)
-    sides = [side for side in (node.this, *values) if isinstance(side, exp.Column | exp.Literal | exp.Cast)]
-    groups = {_group(side) for side in sides} - {""}
-    if len(groups) > 1 and "text" in groups:
-        kinds = " and ".join(dict.fromkeys(side.type.sql("athena").lower() for side in sides if _group(side)))
-        raise QueryError(f"TYPE_MISMATCH: cannot compare {kinds}", hint="cast one side, or write date '…' or timestamp '…'",
-                         **statement.place(node))
-
-
-def _group(node: Any) -> str:
-    if is_type(node, "VARCHAR", "TEXT", "CHAR"):
-        return "text"
-    if digits(node) or is_type(node, "DOUBLE", "FLOAT"):
-        return "number"
-    return "time" if is_type(node, "DATE", "TIMESTAMP", "TIMESTAMPNTZ", "TIMESTAMPTZ") else ""

@@ -1,7 +1,7 @@
 """What every query engine promises. `caudal.testing.QuerySuite` checks each promise."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol, Self, runtime_checkable
 
 import pyarrow as pa
@@ -43,10 +43,13 @@ class Query(ABC):
 
     @abstractmethod
     def execute(
-        self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None
+        self, sql: str, *, versions: Mapping[str, int] | None = None, tables: Mapping[str, pa.Table] | None = None,
+        parameters: Sequence[str] = (),
     ) -> pa.Table:
-        """The result of one SELECT.
+        """The result of one SELECT; or of SHOW, DESCRIBE or EXPLAIN, or of PREPARE, EXECUTE and DEALLOCATE PREPARE.
 
+        `parameters` are literals of SQL, as text, that stand in for the `?` in their order: `["5", "'tea'"]`. What is
+        prepared is known until `close`, and PREPARE and DEALLOCATE give a table without columns.
         `versions` fixes tables at a snapshot, without what came after it. `tables` lets Arrow tables stand in for tables
         of the lake, by name.
         Raises QueryError, with line, column and nearest name, for SQL that is wrong or may not run.

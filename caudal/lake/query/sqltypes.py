@@ -1,5 +1,6 @@
 """Types of columns in Arrow, Athena and DuckDB, and Athena's types of arithmetic on decimals."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,8 @@ import pyarrow as pa
 import pyarrow.types as at
 from sqlglot import exp
 from sqlglot.dialects import Athena
+
+from caudal.errors import QueryError
 
 _NAMES: tuple[tuple[Callable[[pa.DataType], bool], str, str], ...] = (
     (at.is_boolean, "BOOLEAN", "BOOLEAN"),
@@ -43,6 +46,12 @@ def athena_type(kind: pa.DataType) -> str:
     return _name(kind, 1)
 
 
+def trino_type(kind: pa.DataType) -> str:
+    """The same as typeof() and information_schema write it."""
+    name = _name(kind, 1).lower()
+    return "timestamp(3)" if name == "timestamp" else name
+
+
 def duckdb_type(kind: pa.DataType) -> str:
     """DuckDB's name of an Arrow type; a time is an instant, for Athena's `timestamp` is UTC here."""
     return _name(kind, 2)
@@ -58,6 +67,20 @@ def _name(kind: pa.DataType, engine: int) -> str:
         if fits(kind):
             return names[engine - 1]
     return "VARCHAR"
+
+
+def type_name(node: Any) -> str:
+    """Athena's name for the type of an expression; `unknown` for NULL. Raises QueryError if it is not known."""
+    if isinstance(node, exp.Literal) and node.is_string:
+        return f"varchar({len(node.name)})"
+    if isinstance(node, exp.Null):
+        return "unknown"
+    kind = node.type
+    if kind is None or kind.this == exp.DType.UNKNOWN:
+        raise QueryError("NOT_SUPPORTED: the type of that is not known before the query runs", hint="cast it to its type")
+    name = str(kind.sql("trino")).lower()
+    name = re.sub(r"timestamp(?:\(\d\))?", "timestamp(3)", name)
+    return {"interval": "interval day to second"}.get(name, re.sub(r"(\d), (\d)", r"\1,\2", name))
 
 
 INTEGERS = {exp.DType.TINYINT: 3, exp.DType.SMALLINT: 5, exp.DType.INT: 10, exp.DType.BIGINT: 19}
@@ -113,7 +136,13 @@ def _remainder(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]
 
 def _binary(rule: Callable[[tuple[int, int], tuple[int, int]], tuple[int, int]], usual: Any) -> Any:
     def annotate(annotator: Any, node: Any) -> Any:
+        if any(side.type is None or side.type.this == exp.DType.UNKNOWN for side in (node.left, node.right)):
+            return annotator._set_type(node, None)
         usual(annotator, node)
+        if any(side.type.this in (exp.DType.DOUBLE, exp.DType.FLOAT) for side in (node.left, node.right)):
+            return annotator._set_type(node, exp.DType.DOUBLE)
+        if is_integer(node.left) and is_integer(node.right):
+            return annotator._set_type(node, max((node.left.type, node.right.type), key=lambda kind: INTEGERS[kind.this]))
         sides = digits(node.left), digits(node.right)
         if (is_decimal(node.left) or is_decimal(node.right)) and sides[0] and sides[1]:
             annotator._set_type(node, decimal(*rule(sides[0], sides[1])))
@@ -179,6 +208,8 @@ def _joined(kind: Any) -> Any:
     usual = _usual(kind)
 
     def annotate(annotator: Any, node: Any) -> Any:
+        if any(value.type is None or value.type.this == exp.DType.UNKNOWN for value in _values(node)):
+            return annotator._set_type(node, None)
         usual(annotator, node)
         _widest(annotator, node)
         return node

@@ -6,10 +6,13 @@ from contextlib import closing
 from decimal import Decimal
 
 import httpx
+import msgspec
 import pytest
 
 from caudal.errors import ConfigError
 from caudal.ingest.items import encode_item
+from caudal.ingest.stream import gate
+from caudal.ingest.stream.gate import Backpressure, held_back
 from caudal.serve import open_endpoint
 from caudal.testing.shop import eventually, product, sale, shop_of
 
@@ -152,6 +155,40 @@ def test_every_error_is_json_with_its_status_and_no_traceback(http, method, path
     assert "Traceback" not in answer.text
 
 
+@pytest.mark.parametrize("method,path,says,hint", [
+    ("GET", "/v1/recommend/c1?N=3", "no query parameter N", "this route takes n, slot, item, recommender"),
+    ("GET", "/v1/recommend/c1?n=3&limit=2&page=1", "no query parameter limit, page", "recommender"),
+    ("GET", "/v1/recommend/c1?user=c2", "no query parameter user", "recommender"),
+    ("GET", "/v1/items/product?key=a1&fields=title", "no query parameter fields", "this route takes key"),
+    ("PUT", "/v1/items/product?if-match=*", "no query parameter if-match", "this route takes none"),
+    ("POST", "/v1/events/view?x", "no query parameter x", "this route takes none"),
+    ("GET", "/health?deep=1", "no query parameter deep", "this route takes none"),
+])
+def test_a_parameter_that_a_route_has_not_is_refused_by_name(http, method, path, says, hint):
+    answer = http.request(method, path, content=b'{"product_id":"z"}')
+    assert answer.status_code == 400
+    assert answer.json()["error"] == says and hint in answer.json()["hint"]
+    assert http.get("/v1/items/product?key=z").status_code == 404
+
+
+def test_the_description_says_what_bodies_are_by_each_tables_contract(http):
+    paths = http.get("/schema/openapi.json").json()["paths"]
+
+    def body(path, method):
+        return paths[path][method]["requestBody"]["content"]["application/json"]["schema"]
+
+    items = {found["title"]: found for found in body("/v1/items/{table}", "put")["oneOf"]}
+    assert items["product"]["properties"]["product_id"] == {"type": "string"}
+    assert items["product"]["properties"]["price"]["type"] in ("number", ["number", "null"])
+    assert "product_id" in items["product"]["required"]
+    assert {"type": "integer"} in items["sale"]["properties"].values()
+    batch = body("/v1/items/{table}/batch", "post")["oneOf"]
+    assert {found["items"]["title"] for found in batch} == set(items)
+    assert "requestBody" not in paths["/v1/items/{table}"]["get"]
+    events = body("/v1/events/{table}", "post")["oneOf"]
+    assert [found["type"] for found in events[:2]] == ["object", "array"]
+
+
 def test_a_page_of_another_site_cannot_write_through_the_browser(http):
     put = {"url": "/v1/items/product", "content": encode_item(product("z"))}
     assert http.put(**put, headers={"Origin": "https://elsewhere.example"}).status_code == 403
@@ -280,3 +317,14 @@ def test_closing_frees_the_port_and_ends_the_threads(stages):
     again = open_endpoint(endpoint.address, shop_of(stages))
     again.start()
     again.close()
+
+
+def test_a_shop_whose_lake_is_far_behind_answers_429_and_one_without_space_503(http, trained_stages, monkeypatch):
+    monkeypatch.setattr(gate, "PATIENCE_SECONDS", 0.0)
+    config, item = trained_stages.config.stream, encode_item(product("b99"))
+    for settings, status, word in (({"waiting_mb": 1e-6}, 429, "wait to be delivered"), ({"free_mb": 1e12}, 503, "nearly full")):
+        held_back(trained_stages.store, Backpressure(
+            msgspec.structs.replace(config, **settings), lambda: trained_stages.stream, lambda name: [{}]))
+        answer = http.put("/v1/items/product", content=item)
+        assert (answer.status_code, answer.headers["retry-after"]) == (status, "1")
+        assert word in answer.json()["error"] and answer.json()["hint"]
