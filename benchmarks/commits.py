@@ -64,7 +64,7 @@ def main() -> None:
         "order_id": [f"o{n}" for n in range(ROWS)], "quantity": list(range(ROWS)), "_op": ["put"] * ROWS,
         "_reason": pa.nulls(ROWS, pa.string()), "_event_time": pa.array([0] * ROWS, contract.row_schema.field("_event_time").type),
         "_event_id": [f"e{n}" for n in range(ROWS)], "_shard": pa.array([0] * ROWS, pa.int32()),
-        "_position": list(range(ROWS)),
+        "_position": list(range(ROWS)), "_rescued": pa.nulls(ROWS, pa.string()),
     }, schema=contract.row_schema)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Report("commits") as report:
         files, catalog = open_files(f"file:{folder}"), open_catalog(f"sqlite:{folder}/catalog.db", "shop")

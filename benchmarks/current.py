@@ -49,7 +49,7 @@ def changes(chance, first, rows):
         "_op": pa.array(["put"] * rows), "_reason": pa.nulls(rows, pa.string()),
         "_event_time": pa.array(np.arange(first, first + rows), pa.int64()).cast(pa.timestamp("us", "UTC")),
         "_event_id": pa.array(np.arange(first, first + rows)).cast(pa.string()), "_shard": pa.array(np.zeros(rows, np.int32)),
-        "_position": np.arange(first, first + rows),
+        "_position": np.arange(first, first + rows), "_rescued": pa.nulls(rows, pa.string()),
     }, schema=CONTRACT.row_schema)
 
 

@@ -18,6 +18,7 @@ from caudal.errors import CaudalError
 from caudal.ingest.stream import Stream
 from caudal.lake.catalog import Catalog, Snapshot, is_shadow
 from caudal.lake.files import Files
+from caudal.naming import SHADOW
 from caudal.records import DataFile
 
 FOLDERS = ("lake", "quarantine", "current")
@@ -265,6 +266,8 @@ def check_strangers(catalog: Catalog, files: Files, there: dict[str, list[str]],
     """
     tables = catalog.tables()
     for name, paths in there.items():
+        if is_shadow(name) and name.removesuffix(SHADOW) in tables and name not in tables:
+            continue  # of a rebuild that was swapped in, or given up
         if name not in tables:
             found.problems.append(f"{name}: {len(paths)} objects in the lake, and the catalog has no such table{LOST}, "
                                   f"first object {paths[0]}")

@@ -261,7 +261,7 @@ class DuckdbQuery(Query):
 
     def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
         """What a base is made of: see `SupportsStates`."""
-        snapshot = self._catalog.snapshot(table, version)
+        snapshot = _with_hidden(self._catalog.snapshot(table, version))
         contract = snapshot.table.contract
         rows = self._definition(snapshot, False, None, contract.row_schema.names, deleted=True)
         key = ", ".join(quoted(name) for name in contract.key)
@@ -287,6 +287,13 @@ class DuckdbQuery(Query):
             raise
         self._idle.append(session)
         return _tidy(result, plan.names)
+
+
+def _with_hidden(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with its hidden columns shown: they may come back, and what is in a base is read from nowhere else."""
+    table = snapshot.table
+    contract = replace(table.contract, columns=(*table.contract.columns, *table.hidden))
+    return replace(snapshot, table=replace(table, contract=contract, hidden=()))
 
 
 def _has_row_ids(snapshot: Snapshot) -> bool:

@@ -107,3 +107,24 @@ def test_a_column_that_is_newer_than_the_base_is_null_in_it():
         {"id": "a", "coupon": None}, {"id": "b", "coupon": "X"},
     ]
     query.close()
+
+
+def test_a_base_made_while_a_column_is_hidden_keeps_its_values():
+    lake, query = open_lake()
+    table = lake.declare(ORDER)
+    id, quantity, note = ORDER.columns
+    lake.add(table, [{"id": "a", "quantity": 1, "note": "first"}, {"id": "b", "quantity": 2, "note": "second"}])
+    hiding = replace(table, contract=replace(ORDER, columns=(id, quantity)))
+    lake.catalog.evolve(hiding, drop=["note"])
+    make_base(lake.catalog, lake.files, query, "shop", lake.catalog.snapshot("shop_order"))
+    lake.add(hiding, [{"id": "b", "quantity": 3}])
+    renaming = replace(table, contract=replace(ORDER, columns=(id, replace(quantity, name="pieces", old_names=("quantity",)))))
+    lake.catalog.evolve(renaming)
+    make_base(lake.catalog, lake.files, query, "shop", lake.catalog.snapshot("shop_order"))  # of the base before
+    lake.catalog.evolve(replace(renaming, contract=replace(renaming.contract, columns=(*renaming.contract.columns, note))))
+    lake.add(replace(renaming, contract=replace(renaming.contract, columns=(*renaming.contract.columns, note))),
+             [{"id": "c", "pieces": 4, "note": "third"}])
+    assert query.execute("SELECT * FROM shop_order ORDER BY id").to_pylist() == [
+        {"id": "a", "pieces": 1, "note": "first"}, {"id": "b", "pieces": 3, "note": None}, {"id": "c", "pieces": 4, "note": "third"},
+    ]
+    query.close()
