@@ -51,6 +51,18 @@ _EXPIRES = (
 )
 
 
+def _expires(attribute: str) -> str:
+    """SQL of when an item expires, by a column of `item_ttl`: the attribute and, behind commas, what it was called before."""
+    name, *old_names = attribute.split(",")
+    if not old_names:
+        return _EXPIRES.format(name)
+    olds = " ".join(  # as `renamed_item` has it: an old name counts where the new one is missing
+        f"WHEN coalesce(json_type(CAST(item AS TEXT), '$.{old}'), 'null') <> 'null' THEN {_EXPIRES.format(old)}"
+        for old in old_names
+    )
+    return f"CASE WHEN json_type(CAST(item AS TEXT), '$.{name}') IS NOT NULL THEN {_EXPIRES.format(name)} {olds} END"
+
+
 class _Table(NamedTuple):
     key: ItemKey
     where: str
@@ -98,7 +110,7 @@ class SqliteStore(Store):
         def work(db: apsw.Connection) -> None:
             self._create(db, wanted, shards)
             if ttl is not None:
-                self._expire_by(db, table, ttl)
+                self._expire_by(db, table, ",".join([ttl, *(old for old, new in (renames or {}).items() if new == ttl)]))
 
         self._db.transact(work)
         self._tables.pop(table, None)
@@ -120,14 +132,14 @@ class SqliteStore(Store):
             marks.create(db, db.last_insert_rowid())
 
     @staticmethod
-    def _expire_by(db: apsw.Connection, table: str, ttl: str) -> None:
+    def _expire_by(db: apsw.Connection, table: str, attribute: str) -> None:
         id = db.execute("SELECT id FROM item_table WHERE name = ?", (table,)).get
-        if db.execute("SELECT attribute FROM item_ttl WHERE name = ?", (table,)).get == ttl:
+        if db.execute("SELECT attribute FROM item_ttl WHERE name = ?", (table,)).get == attribute:
             return
-        db.execute("INSERT OR REPLACE INTO item_ttl VALUES (?, ?)", (table, ttl))
+        db.execute("INSERT OR REPLACE INTO item_ttl VALUES (?, ?)", (table, attribute))
         db.execute(f"DROP INDEX IF EXISTS item_{id}_expires")
-        if ttl:
-            db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_EXPIRES.format(ttl)})")
+        if attribute:
+            db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_expires(attribute)})")
 
     def write(self, writes: Sequence[Write]) -> list[str | None]:
         names = {write.table for write in writes}
@@ -301,6 +313,6 @@ class SqliteStore(Store):
                 f"INSERT INTO {where} VALUES (?, ?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET item = excluded.item, time = excluded.time",
                 f"DELETE FROM {where} WHERE key = ?",
-                ttl, f"({_EXPIRES.format(ttl)})" if ttl else "NULL",
+                ttl.partition(",")[0], f"({_expires(ttl)})" if ttl else "NULL",
             )
         return self._tables[name]
