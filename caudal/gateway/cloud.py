@@ -18,6 +18,8 @@ ACCOUNT = "000000000000"
 """The account whose the resources are."""
 
 SERVICES: dict[str, str] = {
+    "dynamodb": "caudal.gateway.dynamodb.service:DynamoDB",
+    "dynamodbstreams": "caudal.gateway.dynamodbstreams:DynamoDBStreams",
     "firehose": "caudal.gateway.firehose.service:Firehose",
     "glue": "caudal.gateway.glue.service:Glue",
     "kinesis": "caudal.gateway.kinesis.service:Kinesis",
