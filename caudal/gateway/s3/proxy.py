@@ -49,6 +49,8 @@ class Proxy:
                 await _hand_back(answer, send)
         except aiohttp.ClientConnectorError:
             await _unavailable(send)
+        except (aiohttp.ClientError, OSError):
+            return  # the client left, or the server died: an answer that ends too early says so itself
 
     async def close(self) -> None:
         """Close the connections."""
