@@ -60,7 +60,9 @@ class App:
                 return
             request = Request(scope["method"], path, query, headers, await _body(receive))
         except AwsError as error:
-            await self._send(fault(None, error, xml=is_s3), receive, send)
+            refused = fault(None, error, xml=is_s3)
+            refused.headers["connection"] = "close"  # its body may be still to come
+            await self._send(refused, receive, send)
             return
         except Disconnected:
             return

@@ -16,6 +16,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"}
 """Headers that concern one connection; the others, the host's among them, are signed and stay as they are."""
 PART_BYTES = 1 << 18
+CLOSE = (b"connection", b"close")
 
 
 class Proxy:
@@ -41,12 +42,13 @@ class Proxy:
         kept = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in kept]
         has_body = any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
+        body = _Body(receive) if has_body else None
         try:
             async with self._session.request(
                 scope["method"], URL(url + path + (f"?{query}" if query else ""), encoded=True), headers=headers,
-                data=_body(receive) if has_body else None, allow_redirects=False,
+                data=body.parts() if body is not None else None, allow_redirects=False,
             ) as answer:
-                await _hand_back(answer, send)
+                await _hand_back(answer, send, stays=body is None or body.ended)
         except aiohttp.ClientConnectorError:
             await _unavailable(send)
         except (aiohttp.ClientError, OSError):
@@ -58,19 +60,27 @@ class Proxy:
             await self._session.close()
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("the client left")
-        if message.get("body"):
-            yield message["body"]
-        if not message.get("more_body"):
-            return
+class _Body:
+    """A request's body as it comes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        while not self.ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError("the client left")
+            self.ended = not message.get("more_body")
+            if message.get("body"):
+                yield message["body"]
 
 
-async def _hand_back(answer: aiohttp.ClientResponse, send: Send) -> None:
+async def _hand_back(answer: aiohttp.ClientResponse, send: Send, stays: bool) -> None:
+    """Send the answer on; the connection does not stay where the answer came before the body: what follows is no request."""
     headers = [(name.lower(), value) for name, value in answer.raw_headers if name.lower() not in HOP_BY_HOP]
+    headers += [] if stays else [CLOSE]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for part in answer.content.iter_chunked(PART_BYTES):
         await send({"type": "http.response.body", "body": part, "more_body": True})
@@ -79,6 +89,6 @@ async def _hand_back(answer: aiohttp.ClientResponse, send: Send) -> None:
 
 async def _unavailable(send: Send) -> None:
     body = b"<Error><Code>ServiceUnavailable</Code><Message>S3 is starting: try again</Message></Error>"
-    headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode())]
+    headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode()), CLOSE]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": body})
