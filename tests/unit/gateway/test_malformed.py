@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import sys
 import threading
 import time
@@ -18,7 +17,6 @@ from tests.unit.gateway.shapes import members_of, served
 
 FORM = "application/x-www-form-urlencoded"
 LIST = "Kinesis_20131202.ListStreams"
-EXAMPLES = int(os.environ.get("FUZZ","12"))
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -136,7 +134,7 @@ def test_an_operation_has_no_fault_of_its_own_whatever_its_members(aws, model):
     client = aws.client(model.service_model.service_name)
 
     @given(members_of(model))
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def ask(call):
         status, body = send(aws, call)
         assert status not in (0, 500), body
