@@ -85,9 +85,10 @@ def endpoint_of(folder):
 
 
 def held(pid):
-    """Threads, file descriptors and MiB of memory of a process."""
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(status["Threads"]), len(list(Path(f"/proc/{pid}/fd").iterdir())), int(status["VmRSS"].split()[0]) / 1024
+    """Threads, file descriptors and MiB of memory of a process; pages that several share are shared out."""
+    memory = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    threads, files = (len(list(Path(f"/proc/{pid}/{kind}").iterdir())) for kind in ("task", "fd"))
+    return threads, files, int(memory["Pss"].split()[0]) / 1024
 
 
 def children_of(pid):
