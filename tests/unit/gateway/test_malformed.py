@@ -164,6 +164,7 @@ def test_clients_that_send_half_a_request_and_wait_hold_up_nobody(aws):
         client.close()
 
 
+@pytest.mark.slow
 def test_subscribers_that_leave_are_let_go_and_those_that_stay_hold_up_nobody(aws):
     client = aws.client("kinesis")
     client.create_stream(StreamName="pushed", ShardCount=1)

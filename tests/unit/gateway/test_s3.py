@@ -89,6 +89,7 @@ def test_with_credentials_only_the_right_secret_reaches_s3(tmp_path):
         assert refused.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
 
 
+@pytest.mark.slow
 def test_buckets_are_listed_whoever_asks(tmp_path):
     with endpoint(tmp_path) as aws:
         s3 = aws.client("s3")
