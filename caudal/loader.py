@@ -13,12 +13,16 @@ from caudal.urls import checked
 DEFAULT = "pipeline.py"
 
 
-def load_pipeline(path: Path) -> tuple[Pipeline, Config]:
+def load_pipeline(path: Path, may_be_missing: bool = False) -> tuple[Pipeline, Config]:
     """Import the module at `path` and find its one Pipeline; the configuration lies beside it.
+
+    With `may_be_missing`, a default file that is not there is an empty pipeline: AWS's APIs need none.
 
     Raises UsageError if there is no such file, it fails, or it has no pipeline or several; ContractError and ConfigError
     as the module and the configuration deserve.
     """
+    if may_be_missing and path.name == DEFAULT and not path.exists():
+        return Pipeline("caudal"), checked(load_config(path.resolve().parent))
     if not path.is_file():
         raise UsageError(f"{path}: no such pipeline file", hint="run `caudal init`, or name the file with --pipeline")
     found = [value for value in vars(_run(path)).values() if isinstance(value, Pipeline)]

@@ -201,7 +201,7 @@ def main(part: str, path: str, run: Callable[[Stages, threading.Event], None] | 
     for name in (signal.SIGTERM, signal.SIGINT):
         signal.signal(name, lambda *_: stop.set())
     threading.Thread(target=_watch, args=(stop,), daemon=True).start()
-    pipeline, config = load_pipeline(Path(path))
+    pipeline, config = load_pipeline(Path(path), may_be_missing=run is not None)
     write_error(config, part, None)  # of an earlier run
     changed = threading.Event()
     with pipeline.open(config) as stages:

@@ -20,11 +20,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for a script, and
 
 
 @contextmanager
-def opened(context: typer.Context) -> Iterator["Stages"]:
+def opened(context: typer.Context, may_be_missing: bool = False) -> Iterator["Stages"]:
     """The stages of the pipeline that the command line names; each opens when it is first used."""
     from caudal.loader import load_pipeline
 
-    pipeline, config = load_pipeline(pipeline_file(context))
+    pipeline, config = load_pipeline(pipeline_file(context), may_be_missing)
     with pipeline.open(config) as stages:
         yield stages
 

@@ -15,6 +15,7 @@ from caudal.cli.session import opened, pipeline_file
 from caudal.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
+    from caudal.pipeline import Stages
     from caudal.supervisor import Supervisor
 
 WATCH_SECONDS = 0.2
@@ -23,21 +24,23 @@ WATCH_SECONDS = 0.2
 def up(
     context: typer.Context,
     aws: Annotated[bool, typer.Option("--aws", help="Serve AWS's APIs as well, at gateway.url.")] = False,
+    aws_limits: Annotated[bool, typer.Option("--aws-limits", help="Serve them within AWS's quotas (gateway.limits).")] = False,
 ) -> None:
     """Run writer, HTTP API, scheduled training, maintenance and publishing of Iceberg tables until stopped.
 
-    With --aws also AWS's own APIs: point any AWS client at it with AWS_ENDPOINT_URL. Whichever of them dies is started
-    again. Ctrl-C or SIGTERM stops it, and everything that it started.
+    With --aws also AWS's own APIs: point any AWS client at it with AWS_ENDPOINT_URL. Where there is no pipeline file, they
+    alone run. Whichever part dies is started again. Ctrl-C or SIGTERM stops it, and everything that it started.
 
     Example: caudal up
     """
-    from caudal.supervisor import GATEWAY, PARTS, PUBLISHER, Supervisor
+    from caudal.supervisor import Supervisor
 
     stop = threading.Event()
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, lambda *_: stop.set())
-    addresses, publishes = _check(context, aws)
-    names = (*PARTS, *([PUBLISHER] if publishes else []), *([GATEWAY] if aws else []))
+    if aws_limits:
+        os.environ["CAUDAL_GATEWAY_LIMITS"] = "true"  # for the parts
+    addresses, names = _check(context, aws or aws_limits)
     supervisor = Supervisor(pipeline_file(context), names, tell=note)
     supervisor.start()
     try:
@@ -47,29 +50,40 @@ def up(
     say("stopped")
 
 
-def _check(context: typer.Context, aws: bool) -> tuple[dict[str, str], bool]:
+def _check(context: typer.Context, aws: bool) -> tuple[dict[str, str], tuple[str, ...]]:
     """Fail now, in one line, where a part would fail again and again.
 
-    Returns the addresses that will answer, each with what to say of it then, and whether there are Iceberg tables to publish.
+    Returns the addresses that will answer, each with what to say of it then, and the parts to run.
     """
+    from caudal.supervisor import GATEWAY, PARTS, PUBLISHER
+
+    addresses: dict[str, str] = {}
+    names: tuple[str, ...] = ()
+    with opened(context, may_be_missing=aws) as stages:
+        config = stages.config
+        _ = stages.store, stages.stream, stages.catalog
+        if stages.pipeline.file is not None:
+            names = (*PARTS, PUBLISHER) if _check_stages(stages) else PARTS
+            at = _free(config.endpoint.url, "endpoint")
+            addresses[at] = f"the API listens at {at}, and describes itself at {at}/schema/openapi.json; Ctrl-C stops"
+    if aws:
+        _check_package("botocore", "aws")
+        at, names = _free(config.gateway.url, "gateway"), (*names, GATEWAY)
+        addresses[at] = f"AWS's APIs listen at {at}: set AWS_ENDPOINT_URL={at}"
+    return addresses, names
+
+
+def _check_stages(stages: "Stages") -> bool:
+    """Fail if the endpoint or the publisher would; whether there are Iceberg tables to publish."""
     from caudal.lake.iceberg import open_publisher
     from caudal.registry import find_backend
     from caudal.serve import BACKENDS, Endpoint
 
-    with opened(context) as stages:
-        _ = stages.store, stages.stream, stages.catalog
-        config = stages.config
-        find_backend(Endpoint, BACKENDS, config.endpoint.url)  # type: ignore[type-abstract]
-        publishes = any(table.format == "iceberg" for table in stages.catalog.tables().values())
-        if publishes:
-            open_publisher(config, stages.pipeline.name, stages.catalog, stages.files).close()
-    address = _free(config.endpoint.url, "endpoint")
-    addresses = {address: f"the API listens at {address}, and describes itself at {address}/schema/openapi.json; Ctrl-C stops"}
-    if aws:
-        _check_package("botocore", "aws")
-        address = _free(config.gateway.url, "gateway")
-        addresses[address] = f"AWS's APIs listen at {address}: set AWS_ENDPOINT_URL={address}"
-    return addresses, publishes
+    find_backend(Endpoint, BACKENDS, stages.config.endpoint.url)  # type: ignore[type-abstract]
+    publishes = any(table.format == "iceberg" for table in stages.catalog.tables().values())
+    if publishes:
+        open_publisher(stages.config, stages.pipeline.name, stages.catalog, stages.files).close()
+    return publishes
 
 
 def _check_package(package: str, extra: str) -> None:

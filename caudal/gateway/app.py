@@ -18,6 +18,8 @@ from caudal.serve.address import is_local_url
 
 THREADS = 64
 """Requests that are worked on at once; a further one waits."""
+STREAMS = 1024
+"""Answers that go on (subscriptions) at once, beside them: a subscriber takes no other client's place."""
 BODY_BYTES = 64 << 20
 """The largest request but for S3's; AWS's own limits are below."""
 
@@ -26,6 +28,10 @@ log = logging.getLogger("caudal.gateway")
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Disconnected(Exception):
+    """The client left: nobody waits for an answer, and half a request must not be taken for one."""
 
 
 class App:
@@ -38,39 +44,41 @@ class App:
         self._local = local
         self._models = {name: service.model for name, service in cloud.services.items()}
         self._threads = ThreadPoolExecutor(THREADS, "aws")
+        self._streams = ThreadPoolExecutor(STREAMS, "aws-stream")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self._live(receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        path, query = scope["raw_path"].decode("latin-1"), scope["query_string"].decode("latin-1")
+        is_s3 = self._signatures.service_of(headers, query) == "s3"
         try:
-            self._guard(headers)
+            self._guard(headers, path)
+            if is_s3:
+                await self._s3(scope, receive, send)
+                return
+            request = Request(scope["method"], path, query, headers, await _body(receive))
         except AwsError as error:
-            await self._send(fault(None, error), send)
+            refused = fault(None, error, xml=is_s3)
+            refused.headers["connection"] = "close"  # its body may be still to come
+            await self._send(refused, receive, send)
             return
-        if self._signatures.service_of(headers, scope["query_string"].decode("latin-1")) == "s3":
-            await self._s3(scope, receive, send)
+        except Disconnected:
             return
-        body = await _body(receive)
-        response: Response | None
-        path = scope.get("raw_path", scope["path"].encode()).decode("latin-1").partition("?")[0]
-        request = Request(scope["method"], path, scope["query_string"].decode("latin-1"), headers, body or b"")
-        if body is None:
-            response = fault(None, AwsError("RequestEntityTooLarge", "the request is larger than 64 MiB", status=413))
-        else:
-            response = await asyncio.get_running_loop().run_in_executor(self._threads, self._respond, request)
+        response = await asyncio.get_running_loop().run_in_executor(self._threads, self._respond, request)
         if response is None:
-            await self._forward(scope, body or b"", send)
+            await self._forward(scope, request.body, send)
             return
-        await self._send(response, send)
+        await self._send(response, receive, send)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Until the server ends."""
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
         await self._s3.close()
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._threads, self._streams):
+            threads.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _forward(self, scope: Scope, body: bytes, send: Send) -> None:
@@ -103,15 +111,17 @@ class App:
                 _log_fault(call, error)
             return fault(call, as_aws(error))
 
-    def _guard(self, headers: Headers) -> None:
-        """A page in a browser may neither ask us by another name nor from another origin."""
+    def _guard(self, headers: Headers, path: str) -> None:
+        """A page in a browser may neither ask us by another name nor from another origin; and a path is one."""
+        if not path.startswith("/"):  # `*` and `@elsewhere` would become part of another server's name
+            raise AwsError("BadRequest", "the request's path does not begin with /")
         host, origin = headers.get("host", "localhost"), headers.get("origin")
         if self._local and not is_local_url(f"//{host}"):
             raise AwsError("AccessDeniedException", "this endpoint answers to localhost and 127.0.0.1 alone", status=403)
         if origin is not None and not is_local_url(origin):
             raise AwsError("AccessDeniedException", "this endpoint answers to no page of another origin", status=403)
 
-    async def _send(self, response: Response, send: Send) -> None:
+    async def _send(self, response: Response, receive: Receive, send: Send) -> None:
         headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
         if isinstance(response.body, bytes):
             headers.append((b"content-length", str(len(response.body)).encode()))
@@ -119,27 +129,41 @@ class App:
         if isinstance(response.body, bytes):
             await send({"type": "http.response.body", "body": response.body})
             return
-        await self._stream(response.body, send)
+        await self._stream(response.body, receive, send)
 
-    async def _stream(self, body: Iterator[bytes], send: Send) -> None:
+    async def _stream(self, body: Iterator[bytes], receive: Receive, send: Send) -> None:
         """Send an answer as it is made; it ends when the client goes."""
-        loop = asyncio.get_running_loop()
-        while (part := await loop.run_in_executor(self._threads, next, body, None)) is not None:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        loop, gone = asyncio.get_running_loop(), asyncio.create_task(_disconnected(receive))
+        try:
+            while not gone.done() and (part := await loop.run_in_executor(self._streams, next, body, None)) is not None:
+                await send({"type": "http.response.body", "body": part, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            gone.cancel()
 
 
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body; None if it is too large."""
+async def _disconnected(receive: Receive) -> None:
+    """Until the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _body(receive: Receive) -> bytes:
+    """The whole body. Raises AwsError if it is too large, Disconnected if the client left before its end."""
     parts, size = [], 0
     while True:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            raise Disconnected
         part = message.get("body", b"")
         size += len(part)
         if size <= BODY_BYTES:
             parts.append(part)
         if not message.get("more_body"):
-            return b"".join(parts) if size <= BODY_BYTES else None
+            break
+    if size > BODY_BYTES:
+        raise AwsError("RequestEntityTooLarge", "the request is larger than 64 MiB", status=413)
+    return b"".join(parts)
 
 
 def _log_fault(call: Call | None, error: Exception) -> None:

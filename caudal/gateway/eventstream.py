@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from caudal.gateway.faults import as_aws
+
 _TEXT = 7
 """Header type: text."""
 
@@ -17,10 +19,15 @@ _TEXT = 7
 def frames(events: Iterable[Mapping[str, Any]]) -> Iterator[bytes]:
     """Each event, `{its name: JSON value}`, as a frame; first the one that says that the answer begins."""
     yield frame({":message-type": "event", ":event-type": "initial-response", ":content-type": "application/json"}, b"{}")
-    for event in events:
-        ((name, value),) = event.items()
-        headers = {":message-type": "event", ":event-type": name, ":content-type": "application/json"}
-        yield frame(headers, msgspec.json.encode(value))
+    try:
+        for event in events:
+            ((name, value),) = event.items()
+            headers = {":message-type": "event", ":event-type": name, ":content-type": "application/json"}
+            yield frame(headers, msgspec.json.encode(value))
+    except Exception as error:  # the answer has begun: what goes wrong now is its last event
+        known = as_aws(error)
+        headers = {":message-type": "exception", ":exception-type": known.code, ":content-type": "application/json"}
+        yield frame(headers, msgspec.json.encode({"message": str(known)}))
 
 
 def frame(headers: Mapping[str, str], payload: bytes) -> bytes:

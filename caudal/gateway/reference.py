@@ -8,7 +8,8 @@ from caudal.gateway.operations import load_model
 HEAD = """# AWS's own APIs
 
 `caudal up --aws` serves AWS's APIs on loopback, over the stages of the pipeline: any AWS client works with
-`AWS_ENDPOINT_URL=http://127.0.0.1:4566` alone. It needs `pip install 'caudal[aws]'`. An operation is served in full, or
+`AWS_ENDPOINT_URL=http://127.0.0.1:4566` alone. It needs `pip install 'caudal[aws]'`, and no pipeline file: in an empty
+folder AWS's APIs alone run, and what clients create lies in `caudal-data/` there. An operation is served in full, or
 refused by its name with AWS's own `UnknownOperationException`; no answer is canned. This page is generated from
 `caudal/gateway/`.
 
@@ -17,7 +18,10 @@ service's are handed on to it as they are.
 
 There is one account, `000000000000`, and one region, `[gateway] region`. Without `[gateway] credentials` every request is
 answered whoever signed it, but only on this machine; with it, a wrong signature is refused. AWS's quotas are off unless
-`[gateway] limits` is on.
+`caudal up --aws-limits` (or `[gateway] limits`) turns them on, so that code that waits and tries again can be tested.
+
+What was acknowledged is on the disk: the process may be killed at any time, and goes on where it was when it starts again.
+Deliveries, crawls and event source mappings that were at work are repeated to the same end, not twice.
 """
 
 

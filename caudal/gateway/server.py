@@ -1,23 +1,15 @@
 """Runs the AWS endpoint: an HTTP server on loopback."""
 
-import logging
-import os
-import socket
 import threading
-import time
 
-import uvicorn
-
-from caudal.errors import BackendError, ConfigError
 from caudal.gateway.app import App
 from caudal.gateway.cloud import Cloud
+from caudal.gateway.http import AwsHttp
 from caudal.gateway.s3.proxy import Proxy
 from caudal.gateway.signatures import Signatures
 from caudal.pipeline import Stages
 from caudal.serve.address import address_of
-
-STOP_SECONDS = 3
-START_SECONDS = 30
+from caudal.serve.server import HttpServer
 
 
 class Gateway:
@@ -27,27 +19,20 @@ class Gateway:
         config = stages.config.gateway
         host, port, local = address_of(config.url)
         signatures = Signatures.from_file(config.credentials)
-        self._socket = _listen(host, port)
-        self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+        self._server = HttpServer(None, host, port, "gateway.url", http=AwsHttp, lifespan="on")
+        self.address = self._server.address
         self._cloud = Cloud(stages, self.address, signatures.credentials)
-        self._app = App(self._cloud, Proxy(self._cloud.s3.url), signatures, local)
-        self._server = uvicorn.Server(uvicorn.Config(
-            self._app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
-            server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS, backlog=2048,
-        ))
-        self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="aws", daemon=True)
+        buckets = self._cloud.s3.buckets if not signatures.credentials else None
+        self._server.app = App(self._cloud, Proxy(self._cloud.s3.url, buckets), signatures, local)
 
     def start(self) -> None:
         """Answer requests from now on. Raises BackendError."""
-        logging.getLogger("uvicorn.access").disabled = True  # a path may name a person
         self._cloud.start()
-        self._thread.start()
-        until = time.monotonic() + START_SECONDS
-        while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > until:
-                self.close()
-                raise BackendError(f"{self.address}: the HTTP server did not start")
-            time.sleep(0.002)
+        try:
+            self._server.start()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def s3_process(self) -> int:
@@ -57,24 +42,14 @@ class Gateway:
     @property
     def alive(self) -> bool:
         """Whether it answers."""
-        return self._thread.is_alive()
+        return self._server.alive
 
     def close(self) -> None:
         """Stop answering, and everything that the services do by themselves."""
-        self._server.should_exit = True
+        self._server.stop()
         self._cloud.stop()
-        if self._thread.ident is not None:
-            self._thread.join()
-        self._socket.close()
+        self._server.close()
         self._cloud.close()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=2048)
-    except OSError as error:
-        hint = "is it up already? Or choose another port in gateway.url"
-        raise ConfigError(f"http://{host}:{port}: {os.strerror(error.errno or 0)}", hint=hint) from None
 
 
 def run_gateway(stages: Stages, stop: threading.Event) -> None:

@@ -3,6 +3,7 @@
 json 1.0 and 1.1 (`X-Amz-Target`), rest-json (by method and path) and, for STS, query (a form in, XML out).
 """
 
+import re
 import uuid
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,6 +18,8 @@ from caudal.gateway.faults import AwsError, Invalid
 from caudal.gateway.operations import Model, Operation
 
 Headers = dict[str, str]
+
+_WHOLE = re.compile("-?[0-9]{1,19}")
 
 
 class Request(NamedTuple):
@@ -47,7 +50,10 @@ class Call(NamedTuple):
     def arguments(self) -> dict[str, Any]:
         """The members, checked and as Python values. Raises AwsError."""
         invalid = Invalid([])
-        read: dict[str, Any] = self.operation.read(self.members, "", invalid)
+        try:
+            read: dict[str, Any] = self.operation.read(self.members, "", invalid)
+        except RecursionError:
+            raise AwsError("SerializationException", "the request is nested too deep") from None
         invalid.check()
         return read
 
@@ -72,8 +78,8 @@ def _parse_json(models: Mapping[str, Model], target: str, request: Request) -> C
     if "cbor" in request.headers.get("content-type", ""):
         raise AwsError("SerializationException", "CBOR is not served: set the client to JSON (AWS_CBOR_DISABLE=true)")
     operation = model.operation(name) if model is not None else None
-    if model is None or operation is None:
-        raise AwsError("UnknownOperationException", f"{target} is no operation that caudal knows")
+    if model is None or operation is None or request.method != "POST":
+        raise AwsError("UnknownOperationException", f"{request.method} {target} is no operation that caudal knows")
     return Call(model, operation, _object(request.body))
 
 
@@ -115,7 +121,7 @@ def _rest_members(operation: Operation, request: Request) -> dict[str, Any]:
 
 def _from_text(kind: str, text: str, name: str) -> Any:
     if kind in ("integer", "long"):
-        if not text.lstrip("-").isdigit():
+        if not _WHOLE.fullmatch(text):
             raise AwsError("InvalidParameterValueException", f"{name} is not a whole number")
         return int(text)
     if kind == "boolean":
@@ -190,13 +196,16 @@ def _answer_query(call: Call, made: Mapping[str, Any]) -> Response:
     return Response(200, _headers("text/xml"), body.encode())
 
 
-def fault(call: Call | None, error: AwsError) -> Response:
-    """An error as the client's protocol has it."""
+def fault(call: Call | None, error: AwsError, xml: bool = False) -> Response:
+    """An error as the client's protocol has it: where no call is known, JSON, or S3's `xml`."""
     status = call.operation.status_of(error.code, error.status) if call is not None else error.status
+    if xml:
+        told = f"<Error><Code>{escape(error.code)}</Code><Message>{escape(str(error))}</Message></Error>"
+        return Response(status, _headers("application/xml"), told.encode())
     if call is not None and call.model.protocol == "query":
         told = f"<Code>{escape(error.code)}</Code><Message>{escape(str(error))}</Message>"
-        xml = f"<ErrorResponse><Error><Type>Sender</Type>{told}</Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
-        return Response(status, _headers("text/xml"), xml.encode())
+        body = f"<ErrorResponse><Error><Type>Sender</Type>{told}</Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
+        return Response(status, _headers("text/xml"), body.encode())
     members = dict(error.members)
     shape = None
     if call is not None:
@@ -204,7 +213,7 @@ def fault(call: Call | None, error: AwsError) -> Response:
     if shape is not None and call is not None:
         members = call.operation.codec.writer(shape)({k: v for k, v in members.items() if k in shape.members})
     where = f"com.amazonaws.{call.model.target.replace('_', '.v').lower()}#" if call is not None and call.model.target else ""
-    body = {"__type": where + error.code, "message": str(error), "Message": str(error), **members}
-    encoded = msgspec.json.encode(body)
+    told = str(error)
+    encoded = msgspec.json.encode({"__type": where + error.code, "message": told, "Message": told, **members})
     headers = _json_headers(call, encoded) if call is not None else _headers("application/x-amz-json-1.1")
     return Response(status, {**headers, "x-amzn-errortype": error.code}, encoded)

@@ -26,10 +26,10 @@ class HttpEndpoint(Endpoint):
         return cls(*address_of(url), shop)
 
     def start(self) -> None:
-        self._server = HttpServer(self._api.app, self._host, self._port, "endpoint.url")
+        self._server = HttpServer(self._host, self._port, "endpoint.url")
         self._live.start()
         try:
-            self._server.start()
+            self._server.start(self._api.app)
         except BaseException:
             self.close()
             raise

@@ -26,7 +26,7 @@ class Quiet(HttpToolsProtocol):
 class HttpServer:
     """Listens from its making on, and answers from `start` until `close`."""
 
-    def __init__(self, app: Any, host: str, port: int, setting: str, *, http: type[Quiet] = Quiet, lifespan: str = "off") -> None:
+    def __init__(self, host: str, port: int, setting: str, *, http: type[Quiet] = Quiet, lifespan: str = "off") -> None:
         """`setting` is what the hint names where the port is taken. Raises ConfigError."""
         self._socket = _listen(host, port, setting)
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
@@ -34,12 +34,11 @@ class HttpServer:
         self._config: dict[str, Any] = {"http": http, "lifespan": lifespan}
         self._server: uvicorn.Server | None = None
         self._thread = threading.Thread(target=self._serve, name="http", daemon=True)
-        self.app = app
 
-    def start(self) -> None:
-        """Answer requests from now on. Raises BackendError."""
+    def start(self, app: Any) -> None:
+        """Answer requests by an ASGI application from now on. Raises BackendError."""
         self._server = uvicorn.Server(uvicorn.Config(
-            self.app, **self._config, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
+            app, **self._config, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
             timeout_graceful_shutdown=STOP_SECONDS, backlog=BACKLOG,
         ))
         self._thread.start()

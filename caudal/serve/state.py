@@ -48,7 +48,7 @@ class LiveState:
         self._lock = threading.RLock()
         """Held by whoever changes; readers take none."""
         self.catalogue = Catalogue(unlisted=not recommender.items)
-        self.histories = Histories(Touches.of(_NOTHING), np.empty(0, np.int32))
+        self.histories = Histories(Touches.of(_TOUCHES.empty_table()), np.empty(0, np.int32))
         self._popularity = Popularity(0)
         self.now = 0
         """Time of the newest interaction, microseconds since 1970, UTC: never later than the clock, never going back."""
@@ -96,7 +96,7 @@ class LiveState:
 
     def _load_interactions(self) -> Start:
         table, start = self._load(self._interactions)
-        touches = Touches.of(_NOTHING if table is None else table)
+        touches = Touches.of(_TOUCHES.empty_table() if table is None else table)
         with self._lock:
             codes = self.catalogue.codes_of(touches.items)
             now = _newest(touches.times)
@@ -171,6 +171,4 @@ def _newest(times: Times) -> int:
     return min(int(times.max(initial=0)), time.time_ns() // 1000)
 
 
-_NOTHING = pa.table({
-    "user": pa.array([], pa.string()), "item": pa.array([], pa.string()), "time": pa.array([], pa.timestamp("us")),
-})
+_TOUCHES = pa.schema({"user": pa.string(), "item": pa.string(), "time": pa.timestamp("us")})

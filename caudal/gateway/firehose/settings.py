@@ -115,8 +115,8 @@ def _processing(given: Answer, dynamic: bool, prefix: str) -> Answer:
         if processor["Type"] == "Lambda":
             if "LambdaArn" not in values:
                 raise _bad("the Lambda processor needs LambdaArn")
-            made |= {"function": values["LambdaArn"], "retries": int(values.get("NumberOfRetries", 3)),
-                     "batch_bytes": int(float(values.get("BufferSizeInMBs", 1)) * MIB)}
+            retries, size = _number(values, "NumberOfRetries", 3, 0, 300), _number(values, "BufferSizeInMBs", 1, 0.2, 3)
+            made |= {"function": values["LambdaArn"], "retries": int(retries), "batch_bytes": int(size * MIB)}
         elif processor["Type"] == "MetadataExtraction":
             made["query"] = _query(values)
         elif processor["Type"] == "RecordDeAggregation":
@@ -131,6 +131,17 @@ def _processing(given: Answer, dynamic: bool, prefix: str) -> Answer:
     if dynamic and KEYS[1] in needed and "function" not in made:
         raise _bad("partitionKeyFromLambda needs the processor Lambda")
     return made
+
+
+def _number(values: Answer, name: str, otherwise: float, least: float, most: float) -> float:
+    """A processor's parameter. Raises AwsError."""
+    try:
+        value = float(values.get(name, otherwise))
+    except ValueError:
+        value = least - 1
+    if not least <= value <= most:
+        raise _bad(f"{name} is a number from {least} to {most}")
+    return value
 
 
 def _query(values: Answer) -> str:

@@ -106,7 +106,7 @@ class Entries:
 
     def drop_version(self, database: str, name: str, version: str) -> None:
         """Forget an old version. Raises AwsError."""
-        key = f"{_key(database, name)}/{int(version):012}" if version.isdigit() else ""
+        key = f"{_key(database, name)}/{int(version):012}" if version.isdecimal() else ""
         if self.documents.remove(VERSION, key) is None:
             raise AwsError("EntityNotFoundException", f"Version {version} of table {name} not found.")
 

@@ -5,13 +5,13 @@ import zlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from caudal.gateway.cloud import ACCOUNT, Cloud, Service, refuse
+from caudal.gateway.cloud import ACCOUNT, Cloud, refuse
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
+from caudal.gateway.glue.crawler import Crawlers
 from caudal.gateway.glue.declared import Declared
-from caudal.gateway.glue.entries import Entries, shown
+from caudal.gateway.glue.entries import shown
 from caudal.gateway.glue.expressions import partition_filter
-from caudal.gateway.tags import Tags
 
 Answer = dict[str, Any]
 
@@ -19,16 +19,14 @@ PAGE = 100
 """Entries on a page where the client does not say."""
 
 
-class Glue(Service):
+class Glue(Crawlers):
     """The Data Catalog: what clients declare, and beside it the pipeline's own tables, in the database of its name."""
 
     name = "glue"
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
-        self.entries = Entries(cloud.documents)
         self.declared = Declared(cloud.stages)
-        self._tags = Tags(cloud.documents, "glue")
 
     def create_database(self, *, DatabaseInput: Answer, Tags: dict[str, str] | None = None, CatalogId: str = "") -> None:
         self._refuse_declared(DatabaseInput["Name"])
@@ -130,7 +128,7 @@ class Glue(Service):
     def get_table_versions(
         self, *, DatabaseName: str, TableName: str, NextToken: str = "", MaxResults: int = PAGE, **other: Any
     ) -> Answer:
-        start = int(NextToken) if NextToken.isdigit() else 0
+        start = int(NextToken) if NextToken.isdecimal() else 0
         versions = self._versions(DatabaseName, TableName)
         token = str(start + MaxResults) if len(versions) > start + MaxResults else None
         return {"TableVersions": [self._version(table) for table in versions[start : start + MaxResults]], "NextToken": token}

@@ -125,9 +125,8 @@ class Administration(Service):
         refuse(other)
         self.streams.set(self._find({"StreamARN": StreamARN}), on_demand=StreamModeDetails["StreamMode"] == "ON_DEMAND")
 
-    def update_max_record_size(self, *, StreamARN: str, MaxRecordSizeInKiB: int, **other: Any) -> None:
-        refuse(other)
-        self.streams.set(self._find({"StreamARN": StreamARN}), record_kib=MaxRecordSizeInKiB)
+    def update_max_record_size(self, *, MaxRecordSizeInKiB: int, **which: str) -> None:
+        self.streams.set(self._find(which), record_kib=MaxRecordSizeInKiB)
 
     def increase_stream_retention_period(self, *, RetentionPeriodHours: int, **which: str) -> None:
         self._retain(self._find(which), RetentionPeriodHours, at_least=True)

@@ -46,10 +46,11 @@ class Objects:
             config=Config(retries={"total_max_attempts": 5, "mode": "standard"}, max_pool_connections=32),
         )
 
-    def get(self, bucket: str, key: str) -> bytes:
-        """The bytes of an object. Raises NotFound."""
+    def get(self, bucket: str, key: str, first: int = 0) -> bytes:
+        """The bytes of an object, or the `first` so many of one that is not empty. Raises NotFound."""
+        part = {"Range": f"bytes=0-{first - 1}"} if first else {}
         with _translated(bucket, key):
-            data: bytes = self._s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            data: bytes = self._s3.get_object(Bucket=bucket, Key=key, **part)["Body"].read()
         return data
 
     def put(self, bucket: str, key: str, data: bytes, **headers: str) -> None:

@@ -8,6 +8,7 @@ import aiohttp
 from yarl import URL
 
 from caudal.errors import CaudalError
+from caudal.gateway.s3.buckets import Bucket, listed
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
@@ -16,18 +17,28 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"}
 """Headers that concern one connection; the others, the host's among them, are signed and stay as they are."""
 PART_BYTES = 1 << 18
+CLOSE = (b"connection", b"close")
 
 
 class Proxy:
-    """An ASGI application that answers what the server answers whose URL `url` gives, once it is there."""
+    """An ASGI application that answers what the server answers whose URL `url` gives, once it is there.
 
-    def __init__(self, url: Callable[[], str]) -> None:
+    `buckets`, if given, answers for their list: SeaweedFS shows nobody's buckets to those whose name it does not check.
+    """
+
+    def __init__(self, url: Callable[[], str], buckets: Callable[[], list[Bucket]] | None = None) -> None:
         self._url = url
+        self._buckets = buckets
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            url = await asyncio.get_running_loop().run_in_executor(None, self._url)
+            url = await loop.run_in_executor(None, self._url)
+            if self._buckets is not None and (scope["method"], scope["path"]) == ("GET", "/"):
+                found = await loop.run_in_executor(None, self._buckets)
+                await _whole(200, listed(found, scope["query_string"].decode("latin-1")), send)
+                return
         except CaudalError:
             await _unavailable(send)
             return
@@ -41,14 +52,17 @@ class Proxy:
         kept = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in kept]
         has_body = any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
+        body, has_begun = _Body(receive) if has_body else None, False
         try:
             async with self._session.request(
                 scope["method"], URL(url + path + (f"?{query}" if query else ""), encoded=True), headers=headers,
-                data=_body(receive) if has_body else None, allow_redirects=False,
+                data=body.parts() if body is not None else None, allow_redirects=False,
             ) as answer:
-                await _hand_back(answer, send)
-        except aiohttp.ClientConnectorError:
-            await _unavailable(send)
+                has_begun = True
+                await _hand_back(answer, send, stays=body is None or body.ended)
+        except (aiohttp.ClientError, OSError):  # the client left, or the server died
+            if not has_begun:  # an answer that ends too early says so itself
+                await _unavailable(send)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -56,19 +70,27 @@ class Proxy:
             await self._session.close()
 
 
-async def _body(receive: Receive) -> AsyncIterator[bytes]:
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ConnectionResetError("the client left")
-        if message.get("body"):
-            yield message["body"]
-        if not message.get("more_body"):
-            return
+class _Body:
+    """A request's body as it comes."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self.ended = False
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        while not self.ended:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ConnectionResetError("the client left")
+            self.ended = not message.get("more_body")
+            if message.get("body"):
+                yield message["body"]
 
 
-async def _hand_back(answer: aiohttp.ClientResponse, send: Send) -> None:
+async def _hand_back(answer: aiohttp.ClientResponse, send: Send, stays: bool) -> None:
+    """Send the answer on; the connection does not stay where the answer came before the body: what follows is no request."""
     headers = [(name.lower(), value) for name, value in answer.raw_headers if name.lower() not in HOP_BY_HOP]
+    headers += [] if stays else [CLOSE]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     async for part in answer.content.iter_chunked(PART_BYTES):
         await send({"type": "http.response.body", "body": part, "more_body": True})
@@ -77,6 +99,10 @@ async def _hand_back(answer: aiohttp.ClientResponse, send: Send) -> None:
 
 async def _unavailable(send: Send) -> None:
     body = b"<Error><Code>ServiceUnavailable</Code><Message>S3 is starting: try again</Message></Error>"
-    headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await _whole(503, body, send)
+
+
+async def _whole(status: int, body: bytes, send: Send) -> None:
+    headers = [(b"content-type", b"application/xml"), (b"content-length", str(len(body)).encode()), CLOSE]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

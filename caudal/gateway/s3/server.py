@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 
 from caudal.errors import BackendError, MissingExtra
+from caudal.gateway.s3.buckets import Bucket, read_buckets
 from caudal.lake.files.durable import private
 
 START_SECONDS = 30.0
@@ -64,6 +65,11 @@ class S3Server:
     @property
     def _address(self) -> str:
         return f"http://127.0.0.1:{self._ports['s3.port']}"
+
+    def buckets(self) -> list[Bucket]:
+        """All buckets. Raises BackendError, Unavailable."""
+        self.url()
+        return read_buckets(f"http://127.0.0.1:{self._ports['filer.port']}")
 
     def close(self) -> None:
         """End it."""

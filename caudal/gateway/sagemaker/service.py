@@ -336,5 +336,5 @@ def _value(name: str, value: Any) -> Any:
 
 
 def _page(found: list[Answer], token: str, size: int) -> tuple[list[Answer], str | None]:
-    start = int(token) if token.isdigit() else 0
+    start = int(token) if token.isdecimal() else 0
     return found[start : start + size], str(start + size) if len(found) > start + size else None

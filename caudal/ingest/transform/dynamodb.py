@@ -30,7 +30,7 @@ from caudal.records import Records
 _TAG = {"string": "S", "int": "N", "decimal": "N", "float": "N", "bool": "BOOL", "date": "S", "timestamp": "S"}
 """The attribute type that a column is read from; what is not here takes the slow path."""
 
-_OPS = pa.array(["INSERT", "MODIFY", "REMOVE"])
+_OPS = ("INSERT", "MODIFY", "REMOVE")  # no array yet: the first one imports pandas, where there is one
 
 MILLISECONDS = 10**11
 """From here on, in the year 5138, a number of seconds since 1970 is taken for one of milliseconds."""
@@ -69,7 +69,7 @@ class DynamodbForm(Form):
             expired = pc.fill_null(pc.equal(identity, "dynamodb.amazonaws.com"), False)
             reason = pc.replace_with_mask(reason, removed, pc.if_else(expired, "ttl", "user"))
         id = parsed["eventID"].combine_chunks()
-        fits = pc.and_(pc.and_(pc.is_in(name, _OPS), time.is_valid()), pc.and_(image.is_valid(), id.is_valid()))
+        fits = pc.and_(pc.and_(pc.is_in(name, pa.array(_OPS)), time.is_valid()), pc.and_(image.is_valid(), id.is_valid()))
         values = []
         for column, attribute in zip(self.contract.columns, image.flatten(), strict=True):
             value, *null = attribute.flatten()

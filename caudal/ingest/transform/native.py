@@ -22,7 +22,7 @@ from caudal.ingest.transform.form import (
 from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Already, JsonText, Misfit, Warn
 from caudal.records import Item, Records
 
-_OPS = pa.array(["put", "delete", "event"])
+_OPS = ("put", "delete", "event")  # no array yet: the first one imports pandas, where there is one
 _BYTES = pa.struct([pa.field("$bytes", pa.string())])
 
 
@@ -40,7 +40,7 @@ class CaudalForm(Form):
         row = parsed["row"].combine_chunks()
         op, id, time = (parsed[name].combine_chunks() for name in ("op", "id", "time"))
         nested = self._row.nested(records.data, "row")
-        fits = pc.and_(pc.and_(row.is_valid(), pc.is_in(op, _OPS)), pc.and_(id.is_valid(), time.is_valid()))
+        fits = pc.and_(pc.and_(row.is_valid(), pc.is_in(op, pa.array(_OPS))), pc.and_(id.is_valid(), time.is_valid()))
         return Columns(op, parsed["why"].combine_chunks(), time, id, self._row.values(row.flatten(), nested), fits)
 
     def shape(self) -> Any:

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from tests.unit.gateway.conftest import endpoint
+from tests.unit.gateway.raw import connect
 
 pytestmark = pytest.mark.slow
 
@@ -88,3 +89,27 @@ def test_with_credentials_only_the_right_secret_reaches_s3(tmp_path):
         with pytest.raises(ClientError) as refused:
             aws.client("s3", "KEY", "wrong").list_buckets()
         assert refused.value.response["Error"]["Code"] == "SignatureDoesNotMatch"
+
+
+@pytest.mark.slow
+def test_buckets_are_listed_whoever_asks(tmp_path):
+    with endpoint(tmp_path) as aws:
+        s3 = aws.client("s3")
+        assert s3.list_buckets()["Buckets"] == []
+        for name in ("sales", "lake", "lake-2"):
+            s3.create_bucket(Bucket=name)
+        assert [bucket["Name"] for bucket in aws.client("s3", "another").list_buckets()["Buckets"]] == ["lake", "lake-2", "sales"]
+        assert [bucket["Name"] for bucket in s3.list_buckets(Prefix="lake")["Buckets"]] == ["lake", "lake-2"]
+        first = s3.list_buckets(MaxBuckets=2)
+        assert [bucket["Name"] for bucket in s3.list_buckets(ContinuationToken=first["ContinuationToken"])["Buckets"]] == ["sales"]
+        assert s3.list_buckets()["Buckets"][0]["CreationDate"].timestamp() > time.time() - 60
+
+
+def test_an_answer_that_comes_before_the_body_ends_the_connection(opened):
+    """Else the body that is still to come would be read as the next request."""
+    head = (b"PUT /no-such-bucket/key HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\nexpect: 100-continue\r\n"
+            b"origin: http://evil.example\r\n\r\n")
+    with connect(opened) as client:
+        client.sendall(head)
+        answer = client.recv(1 << 16)
+    assert answer.startswith(b"HTTP/1.1 403") and b"connection: close" in answer.lower()
