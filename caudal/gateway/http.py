@@ -1,11 +1,12 @@
 """HTTP as the AWS endpoint speaks it: what is no HTTP at all is refused as AWS's clients can read it."""
 
 import msgspec
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from caudal.serve.server import Quiet
 
 
-class AwsHttp(HttpToolsProtocol):
-    """uvicorn's protocol, with an error of AWS's shape."""
+class AwsHttp(Quiet):
+    """The protocol of every server of ours, with an error of AWS's shape."""
 
     def send_400_response(self, msg: str) -> None:
         body = msgspec.json.encode({"__type": "BadRequest", "message": msg, "Message": msg})

@@ -19,17 +19,17 @@ class Gateway:
         config = stages.config.gateway
         host, port, local = address_of(config.url)
         signatures = Signatures.from_file(config.credentials)
-        self._server = HttpServer(None, host, port, "gateway.url", http=AwsHttp, lifespan="on")
+        self._server = HttpServer(host, port, "gateway.url", http=AwsHttp, lifespan="on")
         self.address = self._server.address
         self._cloud = Cloud(stages, self.address, signatures.credentials)
         buckets = self._cloud.s3.buckets if not signatures.credentials else None
-        self._server.app = App(self._cloud, Proxy(self._cloud.s3.url, buckets), signatures, local)
+        self._app = App(self._cloud, Proxy(self._cloud.s3.url, buckets), signatures, local)
 
     def start(self) -> None:
         """Answer requests from now on. Raises BackendError."""
         self._cloud.start()
         try:
-            self._server.start()
+            self._server.start(self._app)
         except BaseException:
             self.close()
             raise
