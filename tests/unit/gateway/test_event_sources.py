@@ -8,10 +8,10 @@ import pytest
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.zips import zipped
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import base64, json
-
-pytestmark = pytest.mark.slow
 SEEN = {seen!r}
 
 def data(record):

@@ -18,11 +18,11 @@ from caudal.gateway.firehose.prefixes import folder, format_time
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.zips import zipped
 
+pytestmark = pytest.mark.slow
+
 ROLE = "arn:aws:iam::000000000000:role/r"
 TO_CSV = """
 import base64, json
-
-pytestmark = pytest.mark.slow
 
 def handler(event, context):
     made = []

@@ -11,6 +11,8 @@ from botocore.exceptions import ClientError
 
 from tests.unit.gateway.conftest import endpoint
 
+pytestmark = pytest.mark.slow
+
 ROLE = "arn:aws:iam::000000000000:role/shop"
 TRAIN = """
 import argparse, json, os, sys, time
@@ -33,8 +35,6 @@ open(os.environ["SM_OUTPUT_DATA_DIR"] + "/report.txt", "w").write("done")
 """
 INFER = """
 import json, os
-
-pytestmark = pytest.mark.slow
 def model_fn(folder):
     return json.load(open(folder + "/model.json"))
 def predict_fn(data, model):
