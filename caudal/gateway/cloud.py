@@ -18,6 +18,7 @@ ACCOUNT = "000000000000"
 """The account whose the resources are."""
 
 SERVICES: dict[str, str] = {
+    "athena": "caudal.gateway.athena.service:Athena",
     "firehose": "caudal.gateway.firehose.service:Firehose",
     "glue": "caudal.gateway.glue.service:Glue",
     "kinesis": "caudal.gateway.kinesis.service:Kinesis",
