@@ -4,6 +4,7 @@ import re
 from typing import Any
 
 from caudal.gateway.athena.engine import Engine
+from caudal.gateway.athena.hive import hive_type
 from caudal.gateway.athena.executions import Executions, shown
 from caudal.gateway.athena.metadata import Metadata
 from caudal.gateway.athena.workgroups import BAD, PRIMARY, page
@@ -57,6 +58,10 @@ class Athena(Metadata):
                  "WorkGroup": WorkGroup, "Parameters": ExecutionParameters or [], "OutputLocation": location,
                  "Cutoff": settings.get("BytesScannedCutoffPerQuery")}
         return {"QueryExecutionId": self._executions.submit(ClientRequestToken, asked, seconds)}
+
+    def columns(self, sql: str, database: str) -> list[tuple[str, str]]:
+        """Name and type of each column of a query's result. Raises QueryError."""
+        return [(field.name, hive_type(field.type)) for field in self._engine.query(sql, database).table.schema]
 
     def get_query_execution(self, *, QueryExecutionId: str) -> Answer:
         return {"QueryExecution": shown(self._executions.get(QueryExecutionId))}
