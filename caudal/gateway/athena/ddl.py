@@ -137,8 +137,9 @@ class Ddl:
             return
         if "drop_partitions" in parts:
             for one in parts["drop_partitions"]["parts"]:
+                values = _values(table, one["partition"])
                 with contextlib.suppress(*([AwsError] if parts["drop_partitions"]["lenient"] else [])):
-                    self._glue.delete_partition(DatabaseName=schema, TableName=name, PartitionValues=_values(table, one["partition"]))
+                    self._glue.delete_partition(DatabaseName=schema, TableName=name, PartitionValues=values)
             return
         descriptor = dict(table["StorageDescriptor"])
         changed = {key: value for key, value in table.items() if key in _KEPT}
@@ -216,5 +217,5 @@ def _descriptor(parts: Document) -> Document:
     parameters = {_SEPARATORS[name]: value for name, value in (parts.get("delimited") or {}).items()}
     if "delimited" in parts and "field.delim" in parameters:
         parameters["serialization.format"] = parameters["field.delim"]
-    serde = parts.get("serde", library)
-    return {**formats, "SerdeInfo": {"SerializationLibrary": serde, "Parameters": {**parameters, **parts.get("serde_properties", {})}}}
+    parameters |= parts.get("serde_properties", {})
+    return {**formats, "SerdeInfo": {"SerializationLibrary": parts.get("serde", library), "Parameters": parameters}}

@@ -120,7 +120,7 @@ def _text(token: str) -> str:
 
 
 @v_args(inline=True)
-class _Parts(Transformer):  # type: ignore[misc,type-arg]
+class _Parts(Transformer):  # type: ignore[type-arg]
     """The tree as plain values."""
 
     def STRING(self, token: Token) -> str:
@@ -184,9 +184,8 @@ class _Parts(Transformer):  # type: ignore[misc,type-arg]
         if data == "set_location":
             return str(data), dict(children)
         if data in ("add_partitions", "drop_partitions"):
-            lenient = [("lenient", True)] if ("lenient", True) in children else []
-            rest = [child for child in children if child != ("lenient", True)]
-            return str(data), {"lenient": bool(lenient), "parts": [r if isinstance(r, dict) else {"partition": r[1]} for r in rest]}
+            parts = [child if isinstance(child, dict) else dict([child]) for child in children if child != ("lenient", True)]
+            return str(data), {"lenient": ("lenient", True) in children, "parts": parts}
         if data == "delimited":
             return str(data), dict(children)
         return str(data), children[0] if len(children) == 1 else children

@@ -50,8 +50,8 @@ def _arrow(kind: Any) -> pa.DataType:
     if kind.this == exp.DType.DECIMAL:
         sizes = [int(part.name) for part in inner] or [10]
         return pa.decimal128(sizes[0], sizes[1] if len(sizes) > 1 else 0)
-    name = kind.this.value.lower()
-    return _HIVE[{"text": "string", "timestamptz": "timestamp", "timestampltz": "timestamp", "varbinary": "binary"}.get(name, name)]
+    name = kind.this.value.lower()  # sqlglot's name
+    return _HIVE[{"text": "string", "timestamptz": "timestamp", "varbinary": "binary"}.get(name, name)]
 
 
 def hive_type(kind: pa.DataType) -> str:

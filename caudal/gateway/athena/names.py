@@ -200,7 +200,8 @@ def _information(glue: Any, name: str) -> pa.Table:
                      for number, column in enumerate(columns, 1)]
     first = [("table_catalog", text), ("table_schema", text), ("table_name", text)]
     more = [("table_type", text)] if name == "tables" else [
-        ("column_name", text), ("ordinal_position", pa.int64()), ("column_default", text), ("is_nullable", text), ("data_type", text)]
+        ("column_name", text), ("ordinal_position", pa.int64()), ("column_default", text), ("is_nullable", text),
+        ("data_type", text)]
     return pa.Table.from_pylist(rows, pa.schema([*first, *more]))
 
 

@@ -33,11 +33,11 @@ def projected(table: Document, tests: Sequence[str | None]) -> list[tuple[list[s
     base = table["StorageDescriptor"].get("Location", "").rstrip("/")
     template = properties.get("storage.location.template") or "/".join([base, *(f"{key}=${{{key}}}" for key in keys)])
     made = []
-    for values in product(*columns):
+    for values in map(list, product(*columns)):
         where = template
         for key, value in zip(keys, values, strict=True):
             where = where.replace(f"${{{key}}}", value)
-        made.append((list(values), where))
+        made.append((values, where))
     return made
 
 

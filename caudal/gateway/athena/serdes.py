@@ -32,7 +32,7 @@ def decode(path: Path, key: str, table: Document, columns: Columns, wanted: Sequ
     """
     serde = table["StorageDescriptor"].get("SerdeInfo", {})
     library = serde.get("SerializationLibrary", "").rpartition(".")[2]
-    properties = {**table.get("Parameters", {}), **table["StorageDescriptor"].get("Parameters", {}), **serde.get("Parameters", {})}
+    properties = table.get("Parameters", {}) | table["StorageDescriptor"].get("Parameters", {}) | serde.get("Parameters", {})
     if library == "ParquetHiveSerDe":
         return _parquet(path, columns, wanted)
     if library in ("JsonSerDe", "OpenXJsonSerDe"):
@@ -50,7 +50,8 @@ def _bytes(path: Path, key: str) -> bytes:
             data: bytes = stream.read()
         return data
     except OSError:
-        raise QueryError("HIVE_CURSOR_ERROR: an object cannot be decompressed", hint="its name ends as it is compressed") from None
+        told = "HIVE_CURSOR_ERROR: an object cannot be decompressed"
+        raise QueryError(told, hint="its name must end as it is compressed") from None
 
 
 def _parquet(path: Path, columns: Columns, wanted: Sequence[str]) -> pa.Table:
@@ -146,7 +147,7 @@ def _text(data: bytes, properties: Document, quoted: bool, columns: Columns, wan
             inner = properties.get("collection.delim", "\x02")
             made[name] = _lists(column, inner, kind, name, number)
         elif quoted and (at.is_date(kind) or at.is_timestamp(kind)):
-            whole = _or_bad(lambda c=column: c.cast(pa.int64()), name, number)  # days, and milliseconds, since 1970
+            whole = typed_texts(column, pa.int64(), name, number)  # days, and milliseconds, since 1970
             made[name] = (whole.cast(pa.int32()).cast(kind) if at.is_date(kind)
                           else whole.cast(pa.timestamp("ms", "UTC")).cast(kind))
         else:
@@ -170,7 +171,8 @@ def _fields(data: bytes, skip: int, form: dict[str, Any], width: int, wanted: Se
         pass
     rows = data.decode(errors="replace").removesuffix("\n").split("\n")[skip:]
     if form["quote_char"]:
-        options: dict[str, Any] = {"delimiter": form["delimiter"], "quotechar": form["quote_char"], "escapechar": form["escape_char"]}
+        options: dict[str, Any] = {
+            "delimiter": form["delimiter"], "quotechar": form["quote_char"], "escapechar": form["escape_char"]}
         fields = [next(lines.reader([row.removesuffix("\r")], **options), [""]) for row in rows]
     elif form["escape_char"]:
         options = {"delimiter": form["delimiter"], "quoting": lines.QUOTE_NONE, "escapechar": form["escape_char"]}
@@ -203,7 +205,8 @@ def typed_texts(column: Any, kind: pa.DataType, name: str, number: int = 0) -> A
 
         return _or_bad(to_time, name, number)
     if at.is_binary(kind):
-        return _or_bad(lambda: pa.array([None if v is None else base64.b64decode(v) for v in column.to_pylist()], kind), name, number)
+        texts = column.to_pylist()
+        return _or_bad(lambda: pa.array([None if text is None else base64.b64decode(text) for text in texts], kind), name, number)
     if at.is_nested(kind):
         raise QueryError(f"NOT_SUPPORTED: column {name} of text is of type {kind}", hint="use JSON or Parquet for such columns")
     return _or_bad(lambda: column.cast(kind), name, number)

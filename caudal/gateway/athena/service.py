@@ -4,8 +4,8 @@ import re
 from typing import Any
 
 from caudal.gateway.athena.engine import Engine
-from caudal.gateway.athena.hive import hive_type
 from caudal.gateway.athena.executions import Executions, shown
+from caudal.gateway.athena.hive import hive_type
 from caudal.gateway.athena.metadata import Metadata
 from caudal.gateway.athena.workgroups import BAD, PRIMARY, page
 from caudal.gateway.cloud import Cloud, refuse
@@ -99,7 +99,8 @@ class Athena(Metadata):
         first = max(0, start - header)
         part = texts.slice(first, MaxResults - len(rows))
         columns = [column.to_pylist() for column in part.columns]
-        rows += [{"Data": [{} if value is None else {"VarCharValue": value} for value in row]} for row in zip(*columns, strict=True)]
+        cells = ([{} if value is None else {"VarCharValue": value} for value in column] for column in columns)
+        rows += [{"Data": list(row)} for row in zip(*cells, strict=True)]
         done = first + part.num_rows
         return {
             "UpdateCount": execution.get("Rows") or 0, "NextToken": str(done + header) if done < texts.num_rows else None,

@@ -101,7 +101,8 @@ def _written(command: Command) -> str:
     if command.kind in ("tables", "views"):
         return f"SHOW {command.kind}{like}"
     if command.kind == "describe":
-        return f'DESCRIBE {"FORMATTED " if command.formatted else ""}"{command.table}"' + (f' "{command.column}"' if command.column else "")
+        column = f' "{command.column}"' if command.column else ""
+        return f'DESCRIBE {"FORMATTED " if command.formatted else ""}"{command.table}"{column}'
     return f'SHOW {command.kind}{" IN" if command.kind == "columns" else ""} "{command.table}"'
 
 

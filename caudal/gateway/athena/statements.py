@@ -3,7 +3,7 @@
 import re
 
 _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
-_KINDS = (
+_KINDS: tuple[tuple[str, str, str, str], ...] = (
     # how it begins, StatementType, SubstatementType, ending of the object with its result
     (r"SELECT|WITH|VALUES|TABLE|\(|EXECUTE\b", "DML", "SELECT", ".csv"), (r"INSERT", "DML", "INSERT", ""),
     (r"UNLOAD", "DML", "UNLOAD", ""),
@@ -16,7 +16,7 @@ _KINDS = (
     (r"PREPARE|DEALLOCATE", "DDL", "PREPARE", ".txt"), (r"EXPLAIN", "UTILITY", "EXPLAIN", ".txt"),
     (r"DESC(?:RIBE)?", "UTILITY", "DESCRIBE", ".txt"), (r"SHOW", "UTILITY", "SHOW", ".txt"),
 )
-_COMPILED = [(re.compile(form, re.IGNORECASE | re.DOTALL), *rest) for form, *rest in _KINDS]
+_COMPILED = [(re.compile(form, re.IGNORECASE | re.DOTALL), kind, sub, suffix) for form, kind, sub, suffix in _KINDS]
 
 
 def bare(sql: str) -> str:

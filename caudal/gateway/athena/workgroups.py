@@ -156,7 +156,7 @@ class WorkGroups(Service):
     def get_prepared_statement(self, *, StatementName: str, WorkGroup: str) -> Answer:
         found = self.documents.get(PREPARED, f"{WorkGroup}/{StatementName.lower()}")
         if found is None:
-            raise AwsError("ResourceNotFoundException", f"PreparedStatement {StatementName} was not found in workGroup {WorkGroup}")
+            raise _no_statement(StatementName, WorkGroup)
         return {"PreparedStatement": {**found, "LastModifiedTime": _time(found["LastModifiedTime"])}}
 
     def list_prepared_statements(self, *, WorkGroup: str, NextToken: str = "", MaxResults: int = 50) -> Answer:
@@ -174,7 +174,7 @@ class WorkGroups(Service):
 
     def delete_prepared_statement(self, *, StatementName: str, WorkGroup: str) -> None:
         if self.documents.remove(PREPARED, f"{WorkGroup}/{StatementName.lower()}") is None:
-            raise AwsError("ResourceNotFoundException", f"PreparedStatement {StatementName} was not found in workGroup {WorkGroup}")
+            raise _no_statement(StatementName, WorkGroup)
 
     def list_tags_for_resource(self, *, ResourceARN: str, NextToken: str = "", MaxResults: int = 75) -> Answer:
         return {"Tags": [{"Key": key, "Value": value} for key, value in self._tags.get(ResourceARN).items()]}
@@ -184,6 +184,10 @@ class WorkGroups(Service):
 
     def untag_resource(self, *, ResourceARN: str, TagKeys: list[str]) -> None:
         self._tags.remove(ResourceARN, TagKeys)
+
+
+def _no_statement(name: str, workgroup: str) -> AwsError:
+    return AwsError("ResourceNotFoundException", f"PreparedStatement {name} was not found in workGroup {workgroup}")
 
 
 def _check(settings: Answer) -> None:

@@ -109,12 +109,13 @@ class Writing:
         return Outcome(NOTHING, outcome.scanned, written, len(rows))
 
     def _unload(self, sql: str, database: str, execution: Document, stopped: Callable[[], bool]) -> Outcome:
+        sql = sql[len("UNLOAD") :]
         tokens, depth = tokens_of(sql), 0
-        for token in tokens[1:]:
+        for token in tokens:
             depth += {"(": 1, ")": -1}.get(token.text, 0)
             if depth == 0:
                 break
-        query, rest = sql[tokens[1].end + 1 : token.start], sql[token.end + 1 :]
+        query, rest = sql[tokens[0].end + 1 : token.start], sql[token.end + 1 :]
         found = re.fullmatch(r"\s*TO\s+'([^']+)'\s*WITH\s*(\(.*\))\s*", rest, re.IGNORECASE | re.DOTALL)
         if found is None:
             raise QueryError("syntax error: UNLOAD (query) TO 's3://…' WITH (format = '…')", hint="write it so")
@@ -139,10 +140,7 @@ class Writing:
         prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         if stopped():
             return [], []
-        if not keys:
-            parts = [([], rows)] if len(rows) else []
-        else:
-            parts = _parted(rows, keys)
+        parts = _parted(rows, keys) if len(rows) else []
         written, places = [], []
         for values, part in parts:
             folder = "".join(f"{key}={value}/" for key, value in zip(keys, values, strict=True))
@@ -166,6 +164,8 @@ class Writing:
 
 def _parted(rows: pa.Table, keys: list[str]) -> list[tuple[list[str], pa.Table]]:
     """Values of the keys, and the other columns' rows. Raises QueryError."""
+    if not keys:
+        return [([], rows)]
     if not set(keys) <= set(rows.column_names):
         raise QueryError(f"INVALID_TABLE_PROPERTY: the query has not all of the columns {', '.join(keys)}", hint="select them")
     texts = as_texts(rows.select(keys))
