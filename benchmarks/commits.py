@@ -1,5 +1,9 @@
 """What a commit costs after 1, 100, 1,000, 10,000 and 100,000 of them, while maintenance merges files as `caudal up` does:
-a data file of 1,000 rows and its positions, durable. And what opening the table, status and the catalog's file cost then."""
+a data file of 1,000 rows and its positions, durable. And what opening the table, status and the catalog's file cost then.
+
+PyIceberg appends the same rows beside it, up to 300 times only: each append costs more than the one before, and 100,000
+would take months.
+"""
 
 import statistics
 import tempfile
@@ -7,6 +11,7 @@ import time
 from pathlib import Path
 
 import pyarrow as pa
+from pyiceberg.catalog.sql import SqlCatalog
 from report import Report
 
 from caudal.contract import read_contract
@@ -17,6 +22,8 @@ from caudal.lake.files import open_files
 from caudal.records import Commit
 
 AT = (1, 100, 1_000, 10_000, 100_000)
+PEER_AT = (1, 100, 300)
+PEER_AROUND = 10
 AROUND = 50
 """Commits on each side of a mark that its median is taken of."""
 ROWS = 1_000
@@ -57,6 +64,22 @@ def side_by_side(folder, files, catalog, table, rows, epoch, since):
     return statistics.median(took["old"]), statistics.median(took["new"])
 
 
+def peer(report, rows):
+    """PyIceberg, by its SQL catalog, in files that it does not sync."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        catalog, took = SqlCatalog("peer", uri=f"sqlite:///{folder}/i.db", warehouse=f"file://{folder}"), []
+        catalog.create_namespace("shop")
+        table = catalog.create_table("shop.sale", rows.schema)
+        for _ in range(max(PEER_AT) + PEER_AROUND):
+            started = time.perf_counter()
+            table.append(rows)
+            took.append(1000 * (time.perf_counter() - started))
+        catalog.close()
+    for at in PEER_AT:
+        window = took[max(0, at - PEER_AROUND) : at + PEER_AROUND]
+        report.add(f"commit {at} median ms", "pyiceberg append", statistics.median(window), "ms")
+
+
 def main() -> None:
     contract = read_contract(Sale, name="sale", key=("order_id",))
     table = LakeTable("sale", contract, "sale")
@@ -64,7 +87,7 @@ def main() -> None:
         "order_id": [f"o{n}" for n in range(ROWS)], "quantity": list(range(ROWS)), "_op": ["put"] * ROWS,
         "_reason": pa.nulls(ROWS, pa.string()), "_event_time": pa.array([0] * ROWS, contract.row_schema.field("_event_time").type),
         "_event_id": [f"e{n}" for n in range(ROWS)], "_shard": pa.array([0] * ROWS, pa.int32()),
-        "_position": list(range(ROWS)),
+        "_position": list(range(ROWS)), "_rescued": pa.nulls(ROWS, pa.string()),
     }, schema=contract.row_schema)
     with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, Report("commits") as report:
         files, catalog = open_files(f"file:{folder}"), open_catalog(f"sqlite:{folder}/catalog.db", "shop")
@@ -104,6 +127,7 @@ def main() -> None:
             pass
         report.add("expiring all but 10 versions s", "caudal", time.perf_counter() - started, "s")
         catalog.close()
+        peer(report, rows)
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 `json to csv` and `dynamodb json to csv` start from the same bytes and end with CSV bytes, both in one process: the handler
 gets its records in base64 and answers in base64, as Firehose's contract has it; caudal decodes, types and checks them
-against a contract. `stream to lake` reads a SQLite stream and ends with committed, fsynced files.
+against a contract. Beside them dlt, in a process of its own, from a JSON lines file to CSV files (`deliver_dlt.py`).
+`stream to lake` reads a SQLite stream and ends with committed, fsynced files.
 """
 
 import base64
 import csv
 import io
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -107,6 +110,29 @@ def untyped(change: dict[str, Any]) -> list[Any]:
     return values
 
 
+def by_dlt(records: list[bytes]) -> float | None:
+    """Records per second of dlt, in an environment of its own, made with pip; None, and why, if it cannot be made."""
+    with tempfile.TemporaryDirectory(prefix="caudal-dlt-") as folder:
+        python = f"{folder}/venv/bin/python"
+        made = subprocess.run(
+            f"{sys.executable} -m venv {folder}/venv && {python} -m pip install -q dlt[filesystem]==1.31.0",
+            shell=True, capture_output=True, text=True, check=False,
+        )
+        if made.returncode:
+            print(f"dlt is not measured, for it cannot be installed: {made.stderr.strip()[-300:]}")
+            return None
+        took = []
+        for run in range(RUNS):
+            (here := Path(folder, str(run), "in")).mkdir(parents=True)
+            (here / "sales.jsonl").write_bytes(b"".join(record + b"\n" for record in records))
+            script = Path(__file__).with_name("deliver_dlt.py")
+            done = subprocess.run([python, script, here.parent], capture_output=True, text=True, check=True, cwd=here.parent)
+            lines = sum(path.read_bytes().count(b"\n") - 1 for path in here.parent.glob("out/shop/sale/*.csv"))
+            assert lines == len(records)
+            took.append(float(done.stdout.split()[-1]))
+    return len(records) / median(took)
+
+
 def by_caudal(batches: list[Records], form: str) -> float:
     """Records per second of the transform and the CSV encoder."""
     decoder = Decoder(CONTRACT, form)
@@ -160,6 +186,8 @@ def main() -> None:
             report.add(measure, "caudal", median(ours), "records/s")
             report.add(measure, "lambda handler", median(theirs), "records/s")
             report.add(f"{measure.removesuffix(' records/s')} ratio", "caudal", median(a / b for a, b in zip(ours, theirs, strict=True)), "x")
+        if (dlt := by_dlt(plain[: RECORDS // 4])) is not None:
+            report.add("json to csv records/s", "dlt", dlt, "records/s")
         report.add("stream to lake records/s", "caudal", median(stream_to_lake("parquet") for _ in range(RUNS)), "records/s")
         report.add("stream to lake csv records/s", "caudal", median(stream_to_lake("csv") for _ in range(RUNS)), "records/s")
 

@@ -52,7 +52,7 @@ class Lake:
             "day": ids * DAYS // KEYS,
             "_op": ["put"] * n, "_reason": pa.nulls(n, pa.string()), "_event_time": pa.array([0] * n, TIMESTAMP),
             "_event_id": [f"e{n}" for n in range(n)], "_shard": pa.array([0] * n, pa.int32()),
-            "_position": np.arange(self.position, self.position + n),
+            "_position": np.arange(self.position, self.position + n), "_rescued": pa.nulls(n, pa.string()),
         }, schema=self.table.contract.row_schema)
         made = put_rows(self.files, "shop", self.table, self.epoch, rows)
         since, self.position = {0: self.position}, self.position + n

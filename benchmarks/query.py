@@ -34,7 +34,7 @@ QUESTIONS = {
 CSV_TYPES = {
     "order_id": "VARCHAR", "customer_id": "VARCHAR", "product_id": "VARCHAR", "quantity": "BIGINT", "amount": "DECIMAL(12,2)",
     "channel": "VARCHAR", "paid": "BOOLEAN", "sold_at": "TIMESTAMPTZ", "_op": "VARCHAR", "_reason": "VARCHAR",
-    "_event_time": "TIMESTAMPTZ", "_event_id": "VARCHAR", "_shard": "INTEGER", "_position": "BIGINT",
+    "_event_time": "TIMESTAMPTZ", "_event_id": "VARCHAR", "_shard": "INTEGER", "_position": "BIGINT", "_rescued": "VARCHAR",
 }
 
 

@@ -132,7 +132,7 @@ def commit(stages: Stages, name: str, columns: list[Any]) -> None:
     n = len(columns[0])
     now = pa.scalar(datetime(2018, 1, 2, tzinfo=UTC), TIMESTAMP)
     system = [pa.repeat("put", n), pa.nulls(n, pa.string()), pa.repeat(now, n),
-              pa.array(map(str, range(n))), pa.repeat(pa.scalar(0, pa.int32()), n), pa.array(range(n))]
+              pa.array(map(str, range(n))), pa.repeat(pa.scalar(0, pa.int32()), n), pa.array(range(n)), pa.nulls(n, pa.string())]
     rows = pa.table([*columns, *system], schema=table.contract.row_schema)
     assert rows.schema.names[-len(SYSTEM):] == SYSTEM.names
     sink = pa.BufferOutputStream()

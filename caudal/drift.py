@@ -1,6 +1,7 @@
-"""Attributes that applications write and the contract does not know: looked for in the store and the newest of the stream.
+"""Attributes that applications write and the contract does not know: looked for in the store, the newest records of the
+stream, and what the lake has rescued of those before.
 
-They are in no column, and lost to nobody: the store and the stream keep them. No value leaves here, only its shape.
+No value leaves here, only its shape.
 """
 
 import itertools
@@ -13,11 +14,17 @@ from difflib import get_close_matches
 from typing import Any
 
 import msgspec
+import pyarrow as pa
 
 from caudal.contract import Contract
 from caudal.ingest.items import decode_item
 from caudal.ingest.stream import Stream
+from caudal.ingest.transform.dynamodb import untyped
+from caudal.ingest.transform.look import UNREADABLE, unknown_members
+from caudal.ingest.transform.values import Misfit
 from caudal.pipeline import Stages
+from caudal.records import Item, Positions
+from caudal.tables import Table
 
 EXAMPLES = 3
 LENGTH = 24
@@ -26,7 +33,6 @@ LENGTH = 24
 
 class _Wire(msgspec.Struct):
     time: int
-    row: msgspec.Raw
 
 
 _wire = msgspec.json.Decoder(_Wire)
@@ -45,9 +51,11 @@ class Unknown:
     """Items of the store that have it."""
     records: int = 0
     """Records of the stream that have it."""
+    rows: int = 0
+    """Rows of the lake that keep it, made of records before these."""
     types: Counter[str] = field(default_factory=Counter)
     first_seen: int | None = None
-    """Event time, in the stream, microseconds since 1970, UTC."""
+    """Event time, in stream and lake, microseconds since 1970, UTC; of another system's records, when they arrived."""
     last_seen: int | None = None
     examples: list[str] = field(default_factory=list)
     """Shapes of values: x for a letter, 9 for a digit."""
@@ -77,49 +85,96 @@ class Drift:
     table: str
     items: int
     records: int
+    rows: int
+    """Rows of the lake with something rescued."""
     unknown: list[Unknown]
 
 
-def read_drift(stages: Stages, table: str, limit: int) -> Drift:
-    """Look at up to `limit` items of the store, and as many of the newest records of the stream."""
-    contract = stages.table(table).contract
+def read_drift(stages: Stages, name: str, limit: int) -> Drift:
+    """Look at up to `limit` items of the store, as many of the newest records, and of the newest rows made of others."""
+    table = stages.table(name)
+    contract = table.contract
     known = {*(column.name for column in contract.columns), *contract.renames}
     found: dict[str, Unknown] = {}
-    items = records = 0
-    for item in itertools.islice(stages.store.scan(table), limit) if table in stages.store.tables() else ():
+    items = records = rows = 0
+    for item in itertools.islice(stages.store.scan(name), limit) if name in stages.store.tables() else ():
         items += 1
-        for name in item.keys() - known:
-            seen = found.setdefault(name, Unknown(name))
+        for seen in _add(found, {key: item[key] for key in item.keys() - known}, None):
             seen.items += 1
-            seen.add(item[name])
-    for time, item in _newest(stages.stream, table, limit):
+    start = _start(stages.stream, name, limit)
+    for time, item in _newest(stages.stream, contract, start):
         records += 1
-        for name in item.keys() - known:
-            seen = found.setdefault(name, Unknown(name))
+        for seen in _add(found, item, time):
             seen.records += 1
-            seen.first_seen, seen.last_seen = min(seen.first_seen or time, time), max(seen.last_seen or time, time)
-            seen.add(item[name])
+    for time, item in _rescued(stages, table, start, limit):
+        rows += 1
+        for seen in _add(found, item, time):
+            seen.rows += 1
     for seen in found.values():
         seen.near = _near(seen.attribute, contract)
-    return Drift(table, items, records, sorted(found.values(), key=lambda seen: (-seen.records - seen.items, seen.attribute)))
+    often = sorted(found.values(), key=lambda seen: (-seen.records - seen.items - seen.rows, seen.attribute))
+    return Drift(name, items, records, rows, often)
 
 
-def _newest(stream: Stream, table: str, limit: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Event time and item of the newest records: as many of each shard."""
+def _add(found: dict[str, Unknown], item: Item, time: int | None) -> Iterator[Unknown]:
+    """Count unknown attributes, and yield each."""
+    for name, value in item.items():
+        seen = found.setdefault(name, Unknown(name))
+        seen.add(value)
+        if time is not None:
+            seen.first_seen, seen.last_seen = min(seen.first_seen or time, time), max(seen.last_seen or time, time)
+        yield seen
+
+
+def _start(stream: Stream, table: str, limit: int) -> Positions:
+    """Where the newest records begin: as many of each shard."""
     ends = stream.ends(table)
-    for shard, end in ends.items():
-        offset = max(end.oldest, end.next - -(-limit // len(ends)))
-        while offset < end.next:
-            run = stream.read(table, shard, offset)
-            for index in range(min(len(run), end.next - offset)):
+    return {shard: max(end.oldest, end.next - -(-limit // len(ends))) for shard, end in ends.items()}
+
+
+def _newest(stream: Stream, contract: Contract, start: Positions) -> Iterator[tuple[int, Item]]:
+    """Time and unknown attributes of the records from a position on."""
+    ends = stream.ends(contract.name)
+    for shard, offset in start.items():
+        while offset < ends[shard].next:
+            run = stream.read(contract.name, shard, offset)
+            for index in range(min(len(run), ends[shard].next - offset)):
+                raw = run.raw(index)
                 try:
-                    wire = _wire.decode(run.raw(index))
-                    item = decode_item(bytes(wire.row))
-                except (msgspec.DecodeError, ValueError, ArithmeticError, RecursionError):
+                    members = unknown_members(contract, raw)
+                    time = _wire.decode(raw).time if contract.form == "caudal" else int(run.times[index])
+                    yield time, {name: _value(contract, value) for name, value in members.items()}
+                except (*UNREADABLE, KeyError, ValueError, ArithmeticError):
                     continue  # no change: the writer quarantines it, with the reason
-                if isinstance(item, dict):
-                    yield wire.time, item
             offset = run.next
+
+
+def _rescued(stages: Stages, table: Table, before: Positions, limit: int) -> Iterator[tuple[int, Item]]:
+    """Event time and unknown attributes of the newest rows whose records come before the positions."""
+    plain = next((name for name, delivery in table.deliveries.items() if delivery.transform is None), None)
+    if plain is None or not any(before.values()):
+        return
+    version = stages.catalog.snapshot(plain).version
+    if not version:
+        return
+    reached = " ".join(f"WHEN {shard} THEN {offset}" for shard, offset in before.items())
+    found = stages.query.execute(
+        f"SELECT _event_time, _rescued FROM {plain}_history WHERE _rescued IS NOT NULL"
+        f" AND _position < CASE _shard {reached} ELSE 0 END ORDER BY _event_time DESC LIMIT {limit}",
+        versions={plain: version},
+    )
+    for time, text in zip(found["_event_time"].cast(pa.int64()).to_pylist(), found["_rescued"].to_pylist(), strict=True):
+        members = msgspec.json.decode(text, type=dict[str, msgspec.Raw])
+        yield time, {name: _value(table.contract, bytes(value)) for name, value in members.items()}
+
+
+def _value(contract: Contract, text: bytes) -> Any:
+    """The value of an attribute, from its JSON."""
+    value = decode_item(b'{"v":%b}' % text)["v"]
+    try:
+        return untyped(value) if contract.form == "dynamodb" else value
+    except Misfit:
+        return value
 
 
 def masked(value: Any) -> str:

@@ -11,6 +11,8 @@ Form = Literal["caudal", "plain", "dynamodb", "debezium"]
 
 TIMESTAMP = pa.timestamp("us", "UTC")
 
+RESCUED = "_rescued"
+
 SYSTEM = pa.schema([
     pa.field("_op", pa.string(), nullable=False),  # put, delete; event for append-only tables
     pa.field("_reason", pa.string()),  # why it was deleted: user, ttl, erasure
@@ -18,6 +20,7 @@ SYSTEM = pa.schema([
     pa.field("_event_id", pa.string(), nullable=False),
     pa.field("_shard", pa.int32(), nullable=False),
     pa.field("_position", pa.int64(), nullable=False),
+    pa.field(RESCUED, pa.string()),  # JSON of what the record has and the contract does not know
 ])
 """Columns that every row of the lake carries beside its own."""
 

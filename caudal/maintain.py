@@ -13,6 +13,7 @@ from caudal.lake.catalog import LakeTable, SupportsShadows
 from caudal.lake.compaction import compact
 from caudal.lake.current import SHARE, is_due, make_base
 from caudal.lake.expiry import expire, remove_orphans
+from caudal.lake.iceberg import open_publisher
 from caudal.lake.query import SupportsStates
 from caudal.pipeline import Stages
 from caudal.tables import Table
@@ -101,7 +102,10 @@ def _look_after(
     merged = compact(catalog, files, table, int(settings.file_mb * (1 << 20)), by_hand, pretend)
     found.merged, found.into, found.merged_bytes = merged.files, merged.into, merged.bytes
     problems += merged.problems
-    freed = expire(catalog, files, name, settings.keep_versions, _keep_from(stages, name, now), pretend)
+    before = _keep_from(stages, name, now)
+    if table.format == "iceberg" and not pretend and expire(catalog, files, name, settings.keep_versions, before, True).objects:
+        _publish(stages, name)  # first: its Iceberg tables name the files that are about to go
+    freed = expire(catalog, files, name, settings.keep_versions, before, pretend)
     found.versions_expired, found.objects_removed, found.bytes_freed = freed.versions, freed.objects, freed.bytes
     if orphans:
         freed = remove_orphans(catalog, files, stages.pipeline.name, name, _before(now, settings.orphan_hours), pretend)
@@ -134,6 +138,14 @@ def _renew_base(stages: Stages, table: LakeTable, by_hand: bool, pretend: bool) 
     if pretend:
         return sum(file.rows for file in (snapshot.base.files if snapshot.base else snapshot.files))
     return make_base(stages.catalog, stages.files, stages.query, stages.pipeline.name, snapshot)
+
+
+def _publish(stages: Stages, name: str) -> None:
+    publisher = open_publisher(stages.config, stages.pipeline.name, stages.catalog, stages.files)
+    try:
+        publisher.publish(name)
+    finally:
+        publisher.close()
 
 
 def _before(now: float, hours: float) -> int:

@@ -21,7 +21,7 @@ from caudal.learn.registry import ModelRegistry
 from caudal.learn.trainer import Trainer, open_trainer
 from caudal.naming import check_name
 from caudal.serve import Endpoint, Shop, open_endpoint
-from caudal.tables import Layout, Table, Writers, contracts, declare_in, declare_table, lake_contracts, open_tail, open_transforms
+from caudal.tables import Layout, Table, Writers, contracts, declare_in, declaring, lake_contracts, open_tail, open_transforms
 from caudal.urls import checked
 
 
@@ -41,14 +41,14 @@ class Pipeline:
         """Declare a table of items, keyed by `key`: each write of one is a change; `form` says if another system makes them."""
         if not key:
             raise ContractError(f"table {name or '…'}: an empty key", hint="name its key columns, or use @pipeline.events")
-        return lambda cls: self._declare(cls, name, key, partition, deliveries, form)
+        return declaring(self.tables, name, key, partition, deliveries, form)
 
     def events(
         self, *, partition: Layout = None,
         deliveries: Sequence[Delivery] = (Delivery(),), name: str = "", form: Form = "caudal",
     ) -> Callable[[type], type]:
         """Declare a table of events: facts that are only ever added."""
-        return lambda cls: self._declare(cls, name, (), partition, deliveries, form)
+        return declaring(self.tables, name, (), partition, deliveries, form)
 
     def recommender(self, name: str, **declared: Any) -> Recommender:
         """Declare a recommender: see `caudal.learn.recommender.Recommender`."""
@@ -56,12 +56,6 @@ class Pipeline:
         check_recommender(made, lake_contracts(self.tables), set(self.recommenders))
         self.recommenders[name] = made
         return made
-
-    def _declare(
-        self, cls: type, name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery], form: Form
-    ) -> type:
-        declare_table(self.tables, cls, name, key, partition, deliveries, form)
-        return cls
 
     def open(self, config: Config | None = None) -> "Stages":
         """Open the stages that the configuration names; by default that of the working folder."""

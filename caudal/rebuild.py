@@ -7,6 +7,7 @@ are not delivered again: their rows are taken over.
 
 import hashlib
 import inspect
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from caudal.contract import UserFunction
-from caudal.errors import Conflict, ContractError, NotFound, UsageError
+from caudal.errors import Conflict, ContractError, NotFound, Unavailable, UsageError
 from caudal.ingest.carry import Carrier
 from caudal.ingest.past import Past, Since
 from caudal.ingest.stream import Stream
@@ -26,8 +27,11 @@ from caudal.pipeline import Stages
 from caudal.records import Positions
 from caudal.tables import Table
 
-CATCH_UPS = 20
-"""How often a swap lets the shadow catch up with a table that goes on meanwhile."""
+CATCH_UPS = 3
+"""How often a swap lets the shadow catch up with a table that goes on meanwhile, before it holds that back."""
+
+PATIENCE = 3
+"""Of the writers' `lease_seconds`: how long a swap waits until the table is held back."""
 
 
 class Range(NamedTuple):
@@ -109,12 +113,25 @@ def swap_rebuilt(stages: Stages, name: str) -> int:
     if (writer := stages.writers.pop(name, None)) is not None:
         writer.close()
     for _ in range(CATCH_UPS):
-        work.run()
-        try:
-            return work.shadows.swap(name)
-        except Conflict:  # the table went on meanwhile
-            continue
-    return work.shadows.swap(name)
+        if (version := work.swapped()) is not None:
+            return version
+    return _swap_paused(stages, work, name)
+
+
+def _swap_paused(stages: Stages, work: "_Work", name: str) -> int:
+    """Swap a table that always goes on meanwhile: its writer is held back, which it sees when it next renews its lease."""
+    catalog, before = stages.catalog, stages.catalog.flow(name)
+    catalog.pause(name, f"its rebuild is being swapped in; if that was cut short, do it again: caudal rebuild {name} --swap")
+    until = time.monotonic() + PATIENCE * stages.config.writer.lease_seconds
+    try:
+        while (version := work.swapped()) is None:
+            if time.monotonic() > until:
+                raise Unavailable(f"table {name} goes on being delivered while its rebuild is to take its place",
+                                  hint="try again; if it stays so, stop `caudal up` meanwhile")
+    finally:
+        if not before.paused:
+            catalog.resume(name, before.accepted)
+    return version
 
 
 def drop_rebuilt(stages: Stages, name: str) -> int:
@@ -193,6 +210,14 @@ class _Work:
         self._check_table(live.table, wanted)
         self._past(plan, {})
         self.shadows.begin_shadow(self.name, self.made, msgspec.json.encode(plan).decode())
+
+    def swapped(self) -> int | None:
+        """Let the shadow catch up and take its table's place; the version, None if the table went on meanwhile."""
+        self.run()
+        try:
+            return self.shadows.swap(self.name)
+        except Conflict:
+            return None
 
     def run(self) -> None:
         """Bring the shadow to where the stream is now. Each step finds done what a killed one did."""

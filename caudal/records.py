@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 Item = dict[str, Any]
-"""One row of an operational table: attribute name to str, int, Decimal, float, bool, None, bytes, list or dict."""
+"""One row of an operational table: attribute name to str, int, Decimal, float, bool, None, bytes, list, dict or set."""
 
 Positions = dict[int, int]
 """Shard to the position of the next record to read in it."""

@@ -107,12 +107,12 @@ def _table(stages: Stages, name: str, source: str, now: float, errors: dict[str,
             newest.append(int(last.times[0]))
             happened += _event_time(last.raw(0))
     recent = stages.catalog.commits(name, int((now - RATE_SECONDS) * 1e6) + 1)
-    replayed, flow = stages.catalog.replayed(name), stages.catalog.flow(name)
+    replayed, flow = sum(stages.catalog.replays(name).values()), stages.catalog.flow(name)
     limit = stages.config.stream.waiting_mb * MB
     bytes_ = stream.waiting_bytes(source, snapshot.positions) if isinstance(stream, SupportsBackpressure) else 0
     found = TableStatus(
         table=name, source=source, arrived=arrived, delivered=sum(snapshot.positions.values()),
-        quarantined=stages.catalog.totals(name).quarantined - len(replayed),
+        quarantined=stages.catalog.totals(name).quarantined - replayed,
         records_per_second=sum(commit.records for commit in recent) / RATE_SECONDS,
         newest_in_store=max(happened, default=None), newest_in_stream=max(newest, default=None), newest_in_lake=snapshot.newest,
         lag_seconds=max(0.0, now - min(waiting)) if waiting else 0.0, waiting_bytes=bytes_, full=bytes_ / limit if limit else 0.0,

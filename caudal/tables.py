@@ -143,6 +143,18 @@ def declare_table(
     return table
 
 
+def declaring(
+    tables: dict[str, Table], name: str, key: Sequence[str], partition: Layout, deliveries: Sequence[Delivery], form: Form
+) -> Callable[[type], type]:
+    """A decorator that declares the table of a class: see `declare_table`."""
+
+    def declare(cls: type) -> type:
+        declare_table(tables, cls, name, key, partition, deliveries, form)
+        return cls
+
+    return declare
+
+
 def _into(cls: type, contract: Contract, delivery: Delivery, first: bool) -> Contract:
     """The contract of the delivered rows, under the name that they show in SQL."""
     if delivery.into is None:

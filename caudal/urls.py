@@ -13,7 +13,7 @@ from caudal.serve import BACKENDS as ENDPOINTS
 SCHEMES: Mapping[str, Collection[str]] = {
     "store": store.BACKENDS, "stream": stream.BACKENDS, "transform": transform.BACKENDS, "writer": writer.BACKENDS,
     "files": files.BACKENDS, "catalog": catalog.BACKENDS, "iceberg": ("sqlite",), "query": query.BACKENDS,
-    "trainer": trainer.BACKENDS, "endpoint": ENDPOINTS,
+    "trainer": trainer.BACKENDS, "endpoint": ENDPOINTS, "gateway": ("http",),
 }
 """Section of the configuration to the schemes that its URL may have."""
 

@@ -18,6 +18,7 @@ from caudal.errors import CaudalError
 from caudal.ingest.stream import Stream
 from caudal.lake.catalog import Catalog, Snapshot, is_shadow
 from caudal.lake.files import Files
+from caudal.naming import SHADOW
 from caudal.records import DataFile
 
 FOLDERS = ("lake", "quarantine", "current")
@@ -201,14 +202,15 @@ def read_columns(format: str, data: bytes, columns: dict[str, pa.DataType]) -> p
 
 def quarantined_positions(catalog: Catalog, files: Files, name: str, found: Verification) -> dict[int, np.ndarray]:
     """Shard to the positions that are in quarantine and were not replayed."""
-    replayed = catalog.replayed(name)
     positions: dict[int, list[int]] = defaultdict(list)
     for file in catalog.quarantine(name):
         data = checked(files, file, name, found)
         if data is None:
             continue
         read = _read_parquet(data, ["shard", "position"])
-        for shard, position in zip(read["shard"].to_pylist(), read["position"].to_pylist(), strict=True):
+        places = list(zip(read["shard"].to_pylist(), read["position"].to_pylist(), strict=True))
+        replayed = catalog.replayed(name, places)
+        for shard, position in places:
             if (shard, position) not in replayed:
                 positions[shard].append(position)
     return defaultdict(lambda: np.zeros(0, np.int64), {shard: np.array(p, np.int64) for shard, p in positions.items()})
@@ -265,6 +267,8 @@ def check_strangers(catalog: Catalog, files: Files, there: dict[str, list[str]],
     """
     tables = catalog.tables()
     for name, paths in there.items():
+        if is_shadow(name) and name.removesuffix(SHADOW) in tables and name not in tables:
+            continue  # of a rebuild that was swapped in, or given up
         if name not in tables:
             found.problems.append(f"{name}: {len(paths)} objects in the lake, and the catalog has no such table{LOST}, "
                                   f"first object {paths[0]}")
@@ -299,6 +303,6 @@ def _is_beyond(files: Files, path: str, snapshot: Snapshot) -> bool:
 def dropped_records(catalog: Catalog, name: str) -> dict[int, int]:
     """Shard to records dropped on purpose: the one count that leaves nothing in a file."""
     dropped: dict[int, int] = defaultdict(int, catalog.totals(name).dropped_by_shard)
-    for (shard, _), outcome in catalog.replayed(name).items():
-        dropped[shard] += outcome != "delivered"  # also given up, or come again by the store
+    for (shard, outcome), records in catalog.replays(name).items():
+        dropped[shard] += records * (outcome != "delivered")  # also given up, or come again by the store
     return dropped

@@ -14,7 +14,7 @@ CONFORMANCE = Path(__file__).parent / "conformance"
 
 
 def pytest_addoption(parser):
-    parser.addoption("--require", default="memory,sqlite,file,duckdb", help="back ends that must run, not only skip")
+    parser.addoption("--require", default="memory,sqlite,file,duckdb,s3,inprocess,process", help="back ends that must run, not only skip")
 
 
 def pytest_configure(config):
@@ -39,6 +39,8 @@ def pytest_runtest_makereport(item, call):
 
 def missing(config):
     """Required suites of which nothing ran, and required back ends that have none; nothing if tests were picked by hand."""
+    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
+        return set()  # each process runs a part, and none knows of the others'
     picked = any(config.getoption(option, None) for option in ("keyword", "deselect", "lf", "stepwise", "collectonly"))
     if picked or config.getoption("markexpr") not in ("", "not slow") or any("::" in arg for arg in config.args):
         return set()

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 def drift(
     context: typer.Context,
     table: Annotated[str | None, typer.Argument(help="The table; all if left out.")] = None,
-    limit: Annotated[int, typer.Option(help="Items, and newest records, to look at in each table.", min=1)] = 10_000,
+    limit: Annotated[int, typer.Option(help="Items, newest records, and rows, to look at in each table.", min=1)] = 10_000,
     json: Json = False,
 ) -> None:
     """Show attributes that the contract does not know, with types and times.
 
-    Looks at items of the store and the newest records of the stream, which keep them. Of values only the shape is shown:
-    x for a letter, 9 for a digit.
+    Looks at items of the store, the newest records of the stream, and the rescue column of rows made of earlier ones. Of
+    values only the shape is shown: x for a letter, 9 for a digit.
 
     Example: caudal drift sale
     """
@@ -42,24 +42,28 @@ def _as_dict(one: "Drift") -> dict[str, Any]:
 
 
 def _show(one: "Drift") -> None:
-    looked = f"{one.items:,} items and {one.records:,} records looked at"
+    looked = f"{one.items:,} items, {one.records:,} records and {one.rows:,} earlier rows looked at"
     if not one.unknown:
         say(f"{one.table}: no unknown attribute; {looked}")
         return
     say(f"{one.table}: {looked}")
     show_table(
-        ("  attribute", "items", "records", "types", "first seen", "last seen", "examples"),
-        [(f"  {seen.attribute}", f"{seen.items:,}", f"{seen.records:,}", ", ".join(f"{kind} {n:,}" for kind, n in
-          seen.types.most_common()), moment(seen.first_seen), moment(seen.last_seen), "  ".join(seen.examples))
-         for seen in one.unknown], right=(1, 2),
+        ("  attribute", "items", "records", "rows", "types", "first seen", "last seen", "examples"),
+        [_line(seen) for seen in one.unknown], right=(1, 2, 3),
     )
     for seen in one.unknown:
         say(f"  {_advice(seen)}")
+
+
+def _line(seen: "Unknown") -> tuple[str, ...]:
+    types = ", ".join(f"{kind} {n:,}" for kind, n in seen.types.most_common())
+    return (f"  {seen.attribute}", f"{seen.items:,}", f"{seen.records:,}", f"{seen.rows:,}", types,
+            moment(seen.first_seen), moment(seen.last_seen), "  ".join(seen.examples))
 
 
 def _advice(seen: "Unknown") -> str:
     if seen.near:
         return f"{seen.attribute}: is it {seen.near}? Then mark that column renamed(\"{seen.attribute}\")"
     if seen.declare:
-        return f"{seen.attribute}: to keep it in the lake, declare {seen.declare}"
+        return f"{seen.attribute}: for a column of its own, declare {seen.declare}"
     return f"{seen.attribute}: comes in several types, or in one that has no plain column; decide how to declare it"

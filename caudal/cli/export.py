@@ -39,8 +39,8 @@ def export(
 ) -> None:
     """Write a query's rows, or a table's, to a file.
 
-    The file is whole or not there. Columns that have the name of a personal one are masked unless --personal is given;
-    a query may leave them out, or give them another name on purpose.
+    The file is whole or not there. Columns that have the name of a personal one, and _rescued, are masked unless
+    --personal is given; a query may leave them out, or give them another name on purpose.
 
     Example: caudal export sale sales.csv
     """
@@ -88,8 +88,10 @@ def _sql(what: str) -> str:
 
 
 def _personal(pipeline: "Pipeline") -> set[str]:
-    """Names of personal columns of any table, in lower case."""
-    return {
+    """Names of personal columns of any table, in lower case; what the contract does not know may be personal as well."""
+    from caudal.forms import RESCUED
+
+    return {RESCUED} | {
         column.name.lower() for table in pipeline.tables.values()
         for contract in (table.contract, *(lake.contract for lake in table.lake.values()))
         for column in contract.columns if column.personal

@@ -19,6 +19,8 @@ ACCOUNT = "000000000000"
 
 SERVICES: dict[str, str] = {
     "athena": "caudal.gateway.athena.service:Athena",
+    "dynamodb": "caudal.gateway.dynamodb.service:DynamoDB",
+    "dynamodbstreams": "caudal.gateway.dynamodbstreams:DynamoDBStreams",
     "firehose": "caudal.gateway.firehose.service:Firehose",
     "glue": "caudal.gateway.glue.service:Glue",
     "kinesis": "caudal.gateway.kinesis.service:Kinesis",

@@ -1,12 +1,13 @@
 """An item as bytes: JSON whose numbers are exact, and keys whose bytes sort as their values do.
 
-Values are str, int, Decimal, float, bool, None, bytes, list and dict, as in DynamoDB: whole numbers of up to 38 digits
+Values are str, int, Decimal, float, bool, None, bytes, list, dict and set, as in DynamoDB: whole numbers of up to 38 digits
 come back as int, others as Decimal, whichever way they went in. Dates and datetimes go in as ISO 8601 text, datetimes in
-UTC with six digits of a second, so that text sorts as time. Bytes are `{"$bytes": base64}`.
+UTC with six digits of a second, so that text sorts as time. Bytes are `{"$bytes": base64}`, sets of text, of numbers or of
+bytes `{"$set": […]}`, sorted.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import UTC, date, datetime
 from decimal import Context, Decimal
 from typing import Any
@@ -25,6 +26,7 @@ DEPTH = 32
 _LARGEST = 10**DIGITS
 _SUM = Context(prec=400)  # enough for 1E+125 + 1E-130: a sum is exact, or refused when it is stored
 _PLAIN = frozenset({str, bool, type(None)})
+_SET_KINDS = {str: "text", bytes: "bytes", int: "number", Decimal: "number", float: "number"}
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -93,11 +95,20 @@ def _exact(name: str, value: Any, depth: int = DEPTH) -> Any:
         return _exact_dict(name, value, depth - 1)
     if kind in (bytes, bytearray, memoryview):
         return {"$bytes": base64.b64encode(bytes(value)).decode()}
+    if kind is set or kind is frozenset:
+        return {"$set": [_exact(name, element) for element in _sorted_set(name, value)]}
     if kind is datetime:
         return _instant(f"attribute {name}", value)
     if kind is date:
         return value
-    raise _refused(name, f"is a {kind.__name__}", "use str, int, Decimal, float, bool, bytes, date, datetime, list or dict")
+    raise _refused(name, f"is a {kind.__name__}", "use str, int, Decimal, float, bool, bytes, date, datetime, list, dict or set")
+
+
+def _sorted_set(name: str, value: Set[Any]) -> list[Any]:
+    kinds = {_SET_KINDS.get(type(element)) for element in value}
+    if len(kinds) != 1 or None in kinds:
+        raise _refused(name, "is a set that is empty or mixed", "a set holds text, numbers or bytes, all of one kind")
+    return sorted(value)
 
 
 def _exact_decimal(name: str, value: Decimal) -> int | Decimal:
@@ -140,6 +151,8 @@ def _restored(value: Any) -> Any:
             ((key, inner),) = value.items()
             if key == "$bytes":
                 return base64.b64decode(inner, validate=True)
+            if key == "$set":
+                return {_restored(element) for element in inner}
             if key == "$dict":
                 value = inner
         return {key: _restored(element) for key, element in value.items()}

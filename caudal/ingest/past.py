@@ -21,9 +21,10 @@ from caudal.lake.files import Files
 from caudal.lake.query import Query
 from caudal.records import Positions, Records, Rejected
 
-_SYSTEM = ("_op", "_reason", "_event_time", "_event_id", "_position")
+_SYSTEM = ("_op", "_reason", "_event_time", "_event_id", "_position", "_rescued")
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _origin = msgspec.json.Decoder(Origin).decode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _NUMBERS = {"nan": b"NaN", "inf": b"Infinity", "-inf": b"-Infinity"}
 
 
@@ -99,8 +100,10 @@ def _encoded(contract: Contract, rows: pa.Table) -> dict[int, tuple[int, bytes]]
     system = zip(rows["_position"].to_pylist(), rows["_op"].to_pylist(), rows["_event_id"].to_pylist(), times,
                  rows["_reason"].to_pylist(), strict=True)
     made = {}
-    for (position, op, id, time, why), values in zip(system, zip(*columns, strict=True), strict=True):
-        record = {"op": op, "id": id, "time": time, "row": dict(zip(names, values, strict=True))}
+    rescued = rows["_rescued"].to_pylist()
+    for (position, op, id, time, why), values, more in zip(system, zip(*columns, strict=True), rescued, strict=True):
+        row = dict(zip(names, values, strict=True))
+        record = {"op": op, "id": id, "time": time, "row": row if more is None else row | _members(more)}
         made[position] = time, _encode(record if why is None else record | {"why": why}) + b"\n"
     return made
 

@@ -32,6 +32,16 @@ class CatalogQuarantine:
         assert catalog.snapshot("orders").files == ()
         assert catalog.quarantine("orders") == [_file("bad")]
 
+    def test_what_was_dealt_with_is_told_of_some_records_and_counted(self, catalog: Catalog) -> None:
+        self._quarantined(catalog)
+        assert (catalog.replayed("orders", [(0, 4)]), catalog.replays("orders")) == ({}, {})
+        marks = [Replay(0, n, "delivered") for n in range(3)] + [Replay(1, 1 << 40, "dropped"), Replay(0, 8, "dropped")]
+        catalog.replay("orders", marks, [], 0)
+        asked = [(0, 1), (1, 1 << 40), (1, 1), (0, 7), (0, 1)]
+        assert catalog.replayed("orders", asked) == {(0, 1): "delivered", (1, 1 << 40): "dropped"}
+        assert catalog.replayed("orders", []) == {}
+        assert catalog.replays("orders") == {(0, "delivered"): 3, (0, "dropped"): 1, (1, "dropped"): 1}
+
     def test_a_replay_that_is_refused_leaves_no_audit(self, catalog: Catalog) -> None:
         self._quarantined(catalog)
         catalog.replay("orders", [Replay(0, 4, "dropped")], [], 0)

@@ -28,7 +28,7 @@ class QueryStatements:
         ("SHOW TABLES '(a+)+$'", "tab_name", []), ("SHOW DATABASES", "database_name", ["default"]), ("SHOW SCHEMAS LIKE 'x*'", "database_name", []), ("SHOW VIEWS", "views", ["shop_order"]),
         ("SHOW COLUMNS IN shop_order", "field", ["id", "quantity", "note"]), ("SHOW COLUMNS FROM page_view IN default", "field", VIEW.row_schema.names),
         ("DESCRIBE shop_order", "data_type", ["string", "bigint", "string"]), ("DESC default.shop_order quantity", "data_type", ["bigint"]),
-        ("DESCRIBE `shop_order_history`", "data_type", ["string", "bigint", "string", "string", "string", "timestamp", "string", "int", "bigint"]),
+        ("DESCRIBE `shop_order_history`", "data_type", ["string", "bigint", "string", "string", "string", "timestamp", "string", "int", "bigint", "string"]),
         ("SELECT schema_name FROM information_schema.schemata", "schema_name", ["default"]),
         ("SELECT table_name || ' ' || table_type AS t FROM information_schema.tables ORDER BY 1", "t", ["page_view BASE TABLE", "shop_order VIEW", "shop_order_history BASE TABLE"]),
         ("SELECT column_name || ' ' || data_type || ' ' || is_nullable AS c FROM awsdatacatalog.information_schema.columns WHERE table_name = 'shop_order' ORDER BY ordinal_position", "c",

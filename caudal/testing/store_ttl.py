@@ -107,3 +107,17 @@ class StoreTtl:
             store.sweep("no", 0, 1)
         with pytest.raises(NotFound):
             store.count_expired("no", 0)
+
+    def test_an_item_expires_by_what_its_attribute_was_called_before(self, store: Store) -> None:
+        store.declare("cart", ["id"], ttl="until")
+        store.put_batch("cart", [
+            {"id": "old", "until": PAST}, {"id": "older", "ends": PAST}, {"id": "later", "until": FUTURE, "ends": PAST},
+            {"id": "new", "expires": FUTURE, "until": PAST}, {"id": "never", "expires": None, "until": PAST},
+            {"id": "empty", "until": None, "ends": PAST},
+        ])
+        store.declare("cart", ["id"], renames={"until": "expires", "ends": "expires"}, ttl="expires")
+        assert [item["id"] for item in store.scan("cart")] == ["later", "never", "new"]
+        assert store.count_expired("cart", time.time()) == 3
+        assert [store.sweep("cart", time.time(), 2), store.sweep("cart", time.time(), 2)] == [2, 1]
+        store.declare("cart", ["id"])
+        assert [item["id"] for item in store.scan("cart")] == ["later", "never", "new"]

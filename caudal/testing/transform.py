@@ -80,9 +80,11 @@ class TransformSuite:
         when = datetime(2026, 1, 1, 0, 1, 1, 573_242, UTC)
         assert done.rows.to_pylist() == [
             {"sale_id": "s1", "count": 1, "cost": Decimal("1.50"), "note": None, "_op": "put", "_reason": None,
-             "_event_time": when, "_event_id": "e1", "_shard": 3, "_position": 100},
+             "_event_time": when, "_event_id": "e1", "_shard": 3, "_position": 100,
+             "_rescued": '{"more":[1]}'},
             {"sale_id": "s2", "count": 2, "cost": Decimal("0.00"), "note": None, "_op": "delete", "_reason": "ttl",
-             "_event_time": when.replace(microsecond=573_241), "_event_id": "e2", "_shard": 3, "_position": 101},
+             "_event_time": when.replace(microsecond=573_241), "_event_id": "e2", "_shard": 3, "_position": 101,
+             "_rescued": None},
         ]
 
     def test_an_event_is_a_row_too(self) -> None:

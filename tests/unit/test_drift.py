@@ -66,6 +66,40 @@ def test_only_the_newest_records_are_looked_at_and_what_is_none_is_passed_over(s
     assert [seen.attribute for seen in found.unknown] == ["new"] and 0 < found.records <= 40 and found.items == 0
 
 
+def test_what_left_the_records_that_are_looked_at_is_found_in_the_lake(stages):
+    stages.events("view").append([{"product_id": "p", "old": 1, "older": None}] * 5)
+    stages.store.put("sale", {"sale_id": "a", "quantity": 1, "gift": "yes"})
+    for name in ("sale", "view"):
+        stages.writer(name).flush()
+    stages.events("view").append([{"product_id": "p", "new": 1}] * 40)
+    found = read_drift(stages, "view", 4)
+    assert found.rows == 4 and found.records <= 8
+    seen = {seen.attribute: seen for seen in found.unknown}
+    assert set(seen) >= {"new"} and {seen[name].rows for name in seen} <= {0, 4}
+    every = {one.attribute: (one.records, one.rows) for one in read_drift(stages, "view", 1000).unknown}
+    assert every == {"new": (40, 0), "old": (5, 0), "older": (5, 0)}  # the stream has them all: none counts twice
+    assert [(one.attribute, one.items, one.records, one.rows) for one in read_drift(stages, "sale", 9).unknown] == [("gift", 1, 1, 0)]
+
+
+@pytest.mark.parametrize(("form", "record"), [
+    ("plain", {"id": "a", "gift": 1}),
+    ("dynamodb", {"eventID": "e", "eventName": "INSERT", "dynamodb": {
+        "ApproximateCreationDateTime": 1767225661, "NewImage": {"id": {"S": "a"}, "gift": {"N": "1"}}}}),
+    ("debezium", {"op": "c", "ts_ms": 1767225661573, "source": {"lsn": 1}, "after": {"id": "a", "gift": 1}}),
+])
+def test_records_of_other_systems_are_looked_at_too(tmp_path, form, record):
+    pipeline = Pipeline("shop")
+
+    @pipeline.table(form=form, key=["id"])
+    class Sale:
+        id: str
+
+    with pipeline.open(Config(folder=str(tmp_path))) as stages:
+        stages.stream.append("sale", [(b"a", json.dumps(record).encode() + b"\n"), (b"a", b"oops\n")])
+        found = read_drift(stages, "sale", 10)
+    assert [(one.attribute, one.records, dict(one.types)) for one in found.unknown] == [("gift", 1, {"whole number": 1})]
+
+
 @given(st.text(max_size=40) | st.integers() | st.decimals(allow_nan=False))
 def test_no_letter_and_no_digit_of_a_value_is_in_its_shape(value):
     shape = masked(value)
@@ -79,7 +113,7 @@ def test_the_command_shows_no_value(tmp_path, capsys):
     capsys.readouterr()
     assert run(["--pipeline", str(tmp_path / "pipeline.py"), "drift"]) == 0
     printed = capsys.readouterr().out
-    assert printed.startswith("sale: 1 items and 1 records looked at\n") and "xxx@xxxxxxx.xxx" in printed
+    assert printed.startswith("sale: 1 items, 1 records and 0 earlier rows looked at\n") and "xxx@xxxxxxx.xxx" in printed
     assert 'notes: is it note? Then mark that column renamed("notes")' in printed and "declare mail: str | None" in printed
     assert "ann" not in printed and "secret" not in printed
     assert run(["--pipeline", str(tmp_path / "pipeline.py"), "drift", "sale", "--json"]) == 0

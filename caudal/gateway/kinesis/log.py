@@ -3,7 +3,8 @@
 import struct
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from caudal.errors import Trimmed
@@ -16,6 +17,9 @@ ANY = 1 << 62
 
 Record = tuple[str, bytes, str | None]
 """Partition key, data, and the hash key that the record names itself."""
+
+Beside = Mapping[str, Sequence[tuple[bytes, bytes]]]
+"""Records of other streams, by the stream's name."""
 
 
 class Place(NamedTuple):
@@ -35,7 +39,9 @@ class Read(NamedTuple):
     data: bytes
 
 
-def append(stream: Stream, description: Description, router: Router, records: Sequence[Record]) -> list[Place]:
+def append(
+    stream: Stream, description: Description, router: Router, records: Sequence[Record], beside: Beside = MappingProxyType({})
+) -> list[Place]:
     """Add records, all or none; where each is."""
     runs: dict[int, list[tuple[bytes, bytes]]] = defaultdict(list)
     places = []
@@ -44,7 +50,7 @@ def append(stream: Stream, description: Description, router: Router, records: Se
         encoded = key.encode()
         places.append(Place(shard, len(runs[shard])))
         runs[shard].append((b"", struct.pack(">H", len(encoded)) + encoded + data))
-    firsts = stream.append_all({description.stream_of(shard): run for shard, run in runs.items()})
+    firsts = stream.append_all({**{description.stream_of(shard): run for shard, run in runs.items()}, **beside})
     starts = {shard: firsts[description.stream_of(shard)][0] for shard in runs}
     return [Place(shard, starts[shard] + n) for shard, n in places]
 

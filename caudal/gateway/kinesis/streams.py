@@ -179,10 +179,10 @@ class Streams:
             self.store.create(old.stream_of(shards[-1].number), 1)
         self._save(live, msgspec.structs.replace(old, shards=tuple(shards)))
 
-    def put(self, live: Live, records: Sequence[log.Record]) -> list[log.Place]:
-        """Add records, all or none; where each is."""
+    def put(self, live: Live, records: Sequence[log.Record], beside: log.Beside | None = None) -> list[log.Place]:
+        """Add records, all or none; where each is. `beside` goes to other streams, in the same transaction."""
         with live.writing() as (description, router):
-            return log.append(self.store, description, router, records)
+            return log.append(self.store, description, router, records, beside or {})
 
     def trim(self) -> None:
         """Drop what is older than each stream keeps it."""

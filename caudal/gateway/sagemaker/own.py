@@ -22,8 +22,10 @@ def main(pipeline_file: str, folder: str) -> None:
             if wanted not in pipeline.recommenders:
                 told = f"no recommender {wanted!r}: there is {', '.join(pipeline.recommenders) or 'none'}"
                 raise SystemExit(_failed(root, told))
-            seed = int(given.get("seed", config.trainer.seed))
-            card = stages.trainer.train(pipeline.recommenders[wanted], seed=seed, progress=print)
+            seed = str(given.get("seed", config.trainer.seed))
+            if not seed.isdecimal():
+                raise SystemExit(_failed(root, f"the hyperparameter seed is {seed!r}: it is a whole number"))
+            card = stages.trainer.train(pipeline.recommenders[wanted], seed=int(seed), progress=print)
             for name, data in zip(("card.json", "model.bin"), stages.models.export(wanted, card.version), strict=True):
                 (root / "model" / name).write_bytes(data)
             for name, value in sorted(card.evaluation.get("metrics", {}).items()):

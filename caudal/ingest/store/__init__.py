@@ -1,9 +1,12 @@
 """The shop's operational tables: keyed items, each write one transaction with its change."""
 
-from caudal.ingest.store.port import ABSENT, KEPT, PRESENT, Delete, Page, Put, Store, Update, Write
+from caudal.ingest.store.port import ABSENT, KEPT, PRESENT, Delete, Modify, Open, Page, Put, StartsWith, Store, Update, Write
 from caudal.registry import open_backend
 
-__all__ = ["ABSENT", "BACKENDS", "KEPT", "PRESENT", "Delete", "Page", "Put", "Store", "Update", "Write", "open_store"]
+__all__ = [
+    "ABSENT", "BACKENDS", "KEPT", "PRESENT", "Delete", "Modify", "Open", "Page", "Put", "StartsWith", "Store", "Update", "Write",
+    "open_store",
+]
 
 BACKENDS = {
     "sqlite": "caudal.ingest.store.sqlite:SqliteStore",

@@ -16,12 +16,16 @@ from caudal.ingest.store.port import (
     ItemKey,
     Key,
     KeyReader,
+    Modify,
     Page,
     Put,
     Store,
     Update,
     Write,
+    check_columns,
     check_expected,
+    check_index,
+    made_of,
     too_long_ago,
     updated,
 )
@@ -44,6 +48,7 @@ class _Table:
         self.forgotten = 0
         """Deletes up to this time may not be known any more."""
         self.renames: Mapping[str, str] = {}
+        self.indexes: dict[str, tuple[ItemKey, list[tuple[bytes, bytes]]]] = {}  # places in order, each with its item's key
 
     def seen(self, data: bytes | None, now: float | None = None) -> Item | None:
         """What a read shows of an item's bytes."""
@@ -129,12 +134,18 @@ class MemoryStore(Store):
         before = staged.get((write.table, key)) or _Staged(table.items.get(key), table.marks.get(key))
         old, mark = before.item, before.mark
         item = table.seen(old)
-        check_expected(write.table, write.expect, item)
+        if not isinstance(write, Modify):
+            check_expected(write.table, write.expect, item)
         new: bytes | None = None
         if isinstance(write, Put):
             new = encode_item(write.item)
         elif isinstance(write, Update):
             new = encode_item(updated(write.table, table.key.columns, write, item))
+        elif isinstance(write, Modify):
+            made = made_of(table.key, write, key, item)
+            new = old if made is item else encode_item(made) if made is not None else None
+            if new == old:
+                return None
         as_of = write.as_of if isinstance(write, Put) else None
         if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
             if as_of is not None:
@@ -147,13 +158,19 @@ class MemoryStore(Store):
         if new is not None:
             staged[write.table, key] = before._replace(item=new, mark=written)
             changes.append((write.table, key, encode_put(event_id, at, new, old)))
-        elif isinstance(write, Delete) and old is not None:
+        elif isinstance(write, Delete | Modify) and old is not None:
             staged[write.table, key] = _Staged(None, None, written)
             changes.append((write.table, key, encode_delete(event_id, at, old, write.reason)))
         return event_id
 
     @staticmethod
     def _keep(table: _Table, key: bytes, new: _Staged) -> None:
+        for columns, places in table.indexes.values():
+            old, made = (read_item(data, table.renames) for data in (table.items.get(key), new.item))
+            if old is not None and (place := columns.place_of(old)) is not None:
+                places.remove((place, key))
+            if made is not None and (place := columns.place_of(made)) is not None:
+                insort(places, (place, key))
         if new.deleted is not None:
             table.gone.pop(key, None)
             table.gone[key] = new.deleted
@@ -175,23 +192,46 @@ class MemoryStore(Store):
 
     def query(
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
-        limit: int = 1000, after: Key | None = None, reverse: bool = False,
+        limit: int = 1000, after: Key | None = None, reverse: bool = False, index: str = "",
     ) -> Page:
         found = self._find(table)
-        start, end = found.key.range(prefix, low, high, limit)
-        place = found.key.encode(after) if after is not None else None
+        if index:
+            check_index(table, index, found.indexes)
+        columns = found.indexes[index][0] if index else found.key
+        start, end = columns.range(prefix, low, high, limit)
+        place = columns.encode(after) if after is not None else None
         with self._lock:
-            first, last = bisect_left(found.order, start), bisect_left(found.order, end)
+            order = [place for place, _ in found.indexes[index][1]] if index else found.order
+            first, last = bisect_left(order, start), bisect_left(order, end)
             if place is not None and reverse:
-                last = min(last, bisect_left(found.order, place))
+                last = min(last, bisect_left(order, place))
             elif place is not None:
-                first = max(first, bisect_right(found.order, place))
-            keys = found.order[first:last]
+                first = max(first, bisect_right(order, place))
+            keys = [key for _, key in found.indexes[index][1][first:last]] if index else order[first:last]
             if reverse:
                 keys.reverse()
             every = (renamed_item(decode_item(found.items[key]), found.renames) for key in keys)
             items = list(islice((item for item in every if unless_expired(item, found.ttl) is not None), limit + 1))
-        return Page(items[:limit], found.key.values(items[limit - 1]) if len(items) > limit else None)
+        return Page(items[:limit], columns.values(items[limit - 1]) if len(items) > limit else None)
+
+    def index(self, table: str, name: str, columns: Sequence[str]) -> None:
+        found = self._find(table)
+        with self._lock:
+            if name in found.indexes:
+                check_columns(table, name, found.indexes[name][0].columns[: -len(found.key.columns)], columns)
+                return
+            wanted = found.key.of_index(columns)
+            items = ((key, read_item(data, found.renames)) for key, data in found.items.items())
+            placed = ((wanted.place_of(item), key) for key, item in items if item is not None)
+            found.indexes[name] = wanted, sorted((place, key) for place, key in placed if place is not None)
+
+    def drop_index(self, table: str, name: str) -> None:
+        self._find(table).indexes.pop(name, None)
+
+    def drop(self, table: str) -> None:
+        with self._lock:
+            self._tables.pop(table, None)
+            self._stream.drop(table)
 
     def sweep(self, table: str, now: float, limit: int) -> int:
         if self._gate is not None:

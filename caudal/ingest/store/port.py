@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
-from caudal.errors import ConditionFailed, ContractError, InvalidItem, UsageError
+from caudal.errors import ConditionFailed, ContractError, InvalidItem, NotFound, UsageError
 from caudal.ingest.items import add_exactly, encode_key, same_value
 from caudal.records import Item
 
@@ -75,7 +75,31 @@ class Delete:
     reason: str = "user"
 
 
-Write = Put | Update | Delete
+@dataclass(frozen=True)
+class Modify:
+    """Make an item of the one that is there, nobody else coming between."""
+
+    table: str
+    key: Key
+    change: Callable[[Item | None], Item | None]
+    """The item as it is, None if there is none, to the item as it shall be, None to delete it. It changes what it is given
+    in nothing, may be called again, and may raise, so that none of the writes happens. The same item makes no change."""
+    reason: str = "user"
+
+
+Write = Put | Update | Delete | Modify
+
+
+class Open(NamedTuple):
+    """A bound of a query that is not itself included."""
+
+    value: Any
+
+
+class StartsWith(NamedTuple):
+    """As the lower bound of a query: all text or bytes that start so; there is no upper bound then."""
+
+    value: str | bytes
 
 
 @dataclass(frozen=True)
@@ -128,12 +152,29 @@ class Store(ABC):
     @abstractmethod
     def query(
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
-        limit: int = 1000, after: Key | None = None, reverse: bool = False,
+        limit: int = 1000, after: Key | None = None, reverse: bool = False, index: str = "",
     ) -> Page:
-        """Items whose key starts with `prefix`, the next part of the key from `low` to `high`, both included.
+        """Items whose key starts with `prefix`, the next part of the key from `low` to `high`, both included unless `Open`.
 
-        In the order of their keys, or in reverse; at most `limit`, from past the key `after`. All are of one moment.
+        In the order of their keys, or in reverse; at most `limit`, from past the key `after`. All are of one moment. With
+        `index` the key is that index's columns, then the table's own. Raises NotFound for an index that is not there.
         """
+
+    @abstractmethod
+    def index(self, table: str, name: str, columns: Sequence[str]) -> None:
+        """Keep the items of a table that have all of `columns`, as text, numbers or bytes, in their order too.
+
+        The index is of the same transaction as the items, those written before included. Raises ContractError if there
+        is one of that name with other columns.
+        """
+
+    @abstractmethod
+    def drop_index(self, table: str, name: str) -> None:
+        """Remove an index, if it exists."""
+
+    @abstractmethod
+    def drop(self, table: str) -> None:
+        """Remove a table with its items, its indexes and its stream, if it exists. Who has it open may no longer write."""
 
     @abstractmethod
     def sweep(self, table: str, now: float, limit: int) -> int:
@@ -248,13 +289,66 @@ class ItemKey:
             raise UsageError(f"{self.table}: limit is {limit}", hint="use 1 or more")
         start = self._encode(prefix)
         # No part begins or goes on with 0xFF after its end, so this is above all that continues it.
-        end = (self._encode([*prefix, high]) if high is not None else start) + b"\xff"
+        end = start + b"\xff"
+        if isinstance(high, Open):
+            end = self._encode([*prefix, high.value])
+        elif high is not None:
+            end = self._encode([*prefix, high]) + b"\xff"
+        if isinstance(low, StartsWith):
+            start = self._encode([*prefix, low.value])[:-1]  # without the end of the part
+            return start, _successor(start)
+        if isinstance(low, Open):
+            return self._encode([*prefix, low.value]) + b"\xff", end
         return self._encode([*prefix, low]) if low is not None else start, end
+
+    def of_index(self, columns: Sequence[str]) -> "ItemKey":
+        """The key of an index of the table: its columns, as they are in the item, then the table's."""
+        readers = [*([_as_it_is] * len(columns)), *self.readers] if self.readers else ()
+        return ItemKey(self.table, (*columns, *self.columns), readers)
+
+    def place_of(self, item: Item) -> bytes | None:
+        """The bytes of an item's key; None for an item that has no such key."""
+        try:
+            return self.of(item)
+        except InvalidItem:
+            return None
 
     def _encode(self, values: Sequence[Any]) -> bytes:
         if self.readers:
             values = [read(value) for read, value in zip(self.readers, values, strict=False)]  # a prefix has fewer
         return encode_key(values)
+
+
+def _successor(data: bytes) -> bytes:
+    """The first bytes that are above all that start with `data`."""
+    kept = data.rstrip(b"\xff")
+    return kept[:-1] + bytes([kept[-1] + 1])
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
+def made_of(table: ItemKey, write: Modify, key: bytes, item: Item | None) -> Item | None:
+    """What a write makes of the item there is. Raises InvalidItem if that has another key."""
+    made = write.change(item)
+    if made is not None and made is not item and table.of(made) != key:
+        told = f"{write.table}: the item has another key than the write"
+        raise InvalidItem(told, hint="delete the item and put another: a key never changes")
+    return made
+
+
+def check_columns(table: str, name: str, found: Sequence[str] | None, wanted: Sequence[str]) -> None:
+    """Raises ContractError for an index that is there with other columns."""
+    if found is not None and tuple(found) != tuple(wanted):
+        raise ContractError(f"table {table}: its index {name} is of {tuple(found)}, not of {tuple(wanted)}",
+                            hint="drop it first, or give the new one another name")
+
+
+def check_index(table: str, name: str, known: Iterable[str]) -> None:
+    """Raises NotFound for an index that the table does not have."""
+    if name not in known:
+        raise NotFound(f"table {table} has no index {name}", hint="make it first")
 
 
 def check_expected(table: str, expect: Expect, item: Item | None) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from caudal.ingest.items import decode_item
-from caudal.ingest.store.port import Delete, Expect, Put, Write
+from caudal.ingest.store.port import Delete, Expect, Modify, Put, Write
 from caudal.records import Item
 
 Renames = Mapping[str, str]
@@ -30,7 +30,7 @@ def read_item(data: bytes | None, renames: Renames) -> Item | None:
 
 def renamed_write(write: Write, renames: Renames) -> Write:
     """The write under new names."""
-    if not renames:
+    if not renames or isinstance(write, Modify):  # which is given the item under its new names
         return write
     expect = _expected(write.expect, renames)
     if isinstance(write, Put):

@@ -12,6 +12,7 @@ import msgspec
 from caudal.errors import ConfigError, ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item
+from caudal.ingest.store import sqlite_indexes as indexes
 from caudal.ingest.store import sqlite_marks as marks
 from caudal.ingest.store.expiry import unless_expired
 from caudal.ingest.store.port import (
@@ -20,12 +21,15 @@ from caudal.ingest.store.port import (
     ItemKey,
     Key,
     KeyReader,
+    Modify,
     Page,
     Put,
     Store,
     Update,
     Write,
     check_expected,
+    check_index,
+    made_of,
     updated,
 )
 from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
@@ -35,16 +39,28 @@ from caudal.records import Item
 from caudal.registry import path_of
 from caudal.sqlite import open_database, translated
 
-SCHEMA = chunks.SCHEMA + marks.SCHEMA + """
+SCHEMA = chunks.SCHEMA + marks.SCHEMA + indexes.SCHEMA + """
 CREATE TABLE IF NOT EXISTS item_ttl (name TEXT PRIMARY KEY, attribute TEXT NOT NULL) WITHOUT ROWID;
 """
 
 # When an item expires, as `expires_at` has it; only texts that start as a date, for SQLite takes "now" and others for times.
 _EXPIRES = (
-    "CASE json_type(CAST(item AS TEXT), '$.{0}') WHEN 'integer' THEN CAST(item AS TEXT) ->> '$.{0}'"
-    " WHEN 'real' THEN CAST(item AS TEXT) ->> '$.{0}' WHEN 'text' THEN CASE WHEN CAST(item AS TEXT) ->> '$.{0}'"
-    " GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' THEN unixepoch(CAST(item AS TEXT) ->> '$.{0}', 'subsec') END END"
+    "CASE json_type(CAST(item AS TEXT), '$.\"{0}\"') WHEN 'integer' THEN CAST(item AS TEXT) ->> '$.\"{0}\"'"
+    " WHEN 'real' THEN CAST(item AS TEXT) ->> '$.\"{0}\"' WHEN 'text' THEN CASE WHEN CAST(item AS TEXT) ->> '$.\"{0}\"'"
+    " GLOB '[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]*' THEN unixepoch(CAST(item AS TEXT) ->> '$.\"{0}\"', 'subsec') END END"
 )
+
+
+def _expires(attribute: str) -> str:
+    """SQL of when an item expires, by a column of `item_ttl`: the attribute and, behind commas, what it was called before."""
+    name, *old_names = attribute.split(",")
+    if not old_names:
+        return _EXPIRES.format(name)
+    olds = " ".join(  # as `renamed_item` has it: an old name counts where the new one is missing
+        f"WHEN coalesce(json_type(CAST(item AS TEXT), '$.{old}'), 'null') <> 'null' THEN {_EXPIRES.format(old)}"
+        for old in old_names
+    )
+    return f"CASE WHEN json_type(CAST(item AS TEXT), '$.{name}') IS NOT NULL THEN {_EXPIRES.format(name)} {olds} END"
 
 
 class _Table(NamedTuple):
@@ -74,6 +90,7 @@ class SqliteStore(Store):
         self._db.transact(chunks.upgrade)
         self._gate: Gate | None = None
         self._tables: dict[str, _Table] = {}
+        self._indexes = indexes.Indexes()
         self._stamp = Stamp()
         self._db.transact(marks.upgrade)
 
@@ -93,10 +110,11 @@ class SqliteStore(Store):
         def work(db: apsw.Connection) -> None:
             self._create(db, wanted, shards)
             if ttl is not None:
-                self._expire_by(db, table, ttl)
+                self._expire_by(db, table, ",".join([ttl, *(old for old, new in (renames or {}).items() if new == ttl)]))
 
         self._db.transact(work)
         self._tables.pop(table, None)
+        self._indexes.forget()
         self._tables[table] = self._table(table)._replace(key=wanted, renames=renames or {})
 
     @staticmethod
@@ -114,14 +132,14 @@ class SqliteStore(Store):
             marks.create(db, db.last_insert_rowid())
 
     @staticmethod
-    def _expire_by(db: apsw.Connection, table: str, ttl: str) -> None:
+    def _expire_by(db: apsw.Connection, table: str, attribute: str) -> None:
         id = db.execute("SELECT id FROM item_table WHERE name = ?", (table,)).get
-        if db.execute("SELECT attribute FROM item_ttl WHERE name = ?", (table,)).get == ttl:
+        if db.execute("SELECT attribute FROM item_ttl WHERE name = ?", (table,)).get == attribute:
             return
-        db.execute("INSERT OR REPLACE INTO item_ttl VALUES (?, ?)", (table, ttl))
+        db.execute("INSERT OR REPLACE INTO item_ttl VALUES (?, ?)", (table, attribute))
         db.execute(f"DROP INDEX IF EXISTS item_{id}_expires")
-        if ttl:
-            db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_EXPIRES.format(ttl)})")
+        if attribute:
+            db.execute(f"CREATE INDEX item_{id}_expires ON item_{id} ({_expires(attribute)})")
 
     def write(self, writes: Sequence[Write]) -> list[str | None]:
         names = {write.table for write in writes}
@@ -149,10 +167,15 @@ class SqliteStore(Store):
         for write, (key, new) in zip(writes, prepared, strict=True):
             table = self._tables[write.table]
             old, mark = db.execute(table.known, (key,)).get or (None, None)
-            if write.expect is not None:
+            if not isinstance(write, Modify) and write.expect is not None:
                 check_expected(write.table, write.expect, table.seen(old))
             if isinstance(write, Update):
                 new = encode_item(updated(write.table, table.key.columns, write, table.seen(old)))
+            elif isinstance(write, Modify):
+                new = self._modified(table, write, key, old)
+                if new == old:
+                    ids.append(None)
+                    continue
             as_of = write.as_of if isinstance(write, Put) else None
             if (new is None and old is None) or (isinstance(write, Put) and write.skip_same and new == old):
                 if as_of is not None:
@@ -168,15 +191,25 @@ class SqliteStore(Store):
                 db.execute(table.upsert, (key, new, written))
                 change = encode_put(event_id, at, new, old)
             else:
-                assert isinstance(write, Delete) and old is not None
+                assert isinstance(write, Delete | Modify) and old is not None
                 db.execute(table.delete, (key,))
                 table.marks.deleted(db, key, written)
                 change = encode_delete(event_id, at, old, write.reason)
+            for index in self._indexes.of(db, table.key).values():
+                index.keep(db, key, read_item(old, table.renames), read_item(new, table.renames))
             ids.append(event_id)
             runs[write.table, shard_of(key, table.stream.shards)].append(change)
         for (name, shard), run in runs.items():
             chunks.append(db, self._tables[name].stream, shard, run, now)
         return ids
+
+    @staticmethod
+    def _modified(table: _Table, write: Modify, key: bytes, old: bytes | None) -> bytes | None:
+        item = table.seen(old)
+        made = made_of(table.key, write, key, item)
+        if made is item:
+            return old
+        return encode_item(made) if made is not None else None
 
     def get(self, table: str, key: Key) -> Item | None:
         found = self._table(table)
@@ -186,21 +219,49 @@ class SqliteStore(Store):
 
     def query(
         self, table: str, prefix: Key = (), *, low: Any = None, high: Any = None,
-        limit: int = 1000, after: Key | None = None, reverse: bool = False,
+        limit: int = 1000, after: Key | None = None, reverse: bool = False, index: str = "",
     ) -> Page:
         found = self._table(table)
-        start, end = found.key.range(prefix, low, high, limit)
+        columns, where, place = found.key, found.where, f"{found.where}.key"
+        if index:
+            with translated(self._db.path):
+                known = self._indexes.of(self._db.reader, found.key)
+            check_index(table, index, known)
+            columns, place = known[index].key, f"{known[index].where}.place"
+            where = f"{known[index].where} JOIN {found.where} USING (key)"
+        start, end = columns.range(prefix, low, high, limit)
         if after is not None:
-            place = found.key.encode(after)
-            start, end = (start, min(end, place)) if reverse else (max(start, place + b"\x00"), end)
+            last = columns.encode(after)
+            start, end = (start, min(end, last)) if reverse else (max(start, last + b"\x00"), end)
         sql = (
-            f"{found.select.partition(' WHERE')[0]} WHERE key >= ? AND key < ? AND coalesce({found.expires} > ?, true) "
-            f"ORDER BY key {'DESC' if reverse else 'ASC'} LIMIT ?"
+            f"SELECT item FROM {where} WHERE {place} >= ? AND {place} < ? AND coalesce({found.expires} > ?, true) "
+            f"ORDER BY {place} {'DESC' if reverse else 'ASC'} LIMIT ?"
         )
         with translated(self._db.path):
             rows = [data for (data,) in self._db.reader.execute(sql, (start, end, time.time(), limit + 1))]
         items = [renamed_item(decode_item(data), found.renames) for data in rows[:limit]]
-        return Page(items, found.key.values(items[-1]) if len(rows) > limit else None)
+        return Page(items, columns.values(items[-1]) if len(rows) > limit else None)
+
+    def index(self, table: str, name: str, columns: Sequence[str]) -> None:
+        found = self._table(table)
+        self._db.transact(lambda db: indexes.create(
+            db, found.key, name, columns, found.where, lambda data: read_item(data, found.renames)))
+
+    def drop_index(self, table: str, name: str) -> None:
+        self._db.transact(lambda db: indexes.drop(db, table, [name]))
+
+    def drop(self, table: str) -> None:
+        def work(db: apsw.Connection) -> None:
+            id = db.execute("SELECT id FROM item_table WHERE name = ?", (table,)).get
+            if id is not None:
+                indexes.drop(db, table)
+                db.execute("DELETE FROM item_ttl WHERE name = ?", (table,))
+                db.execute("DELETE FROM item_table WHERE name = ?", (table,))
+                marks.drop(db, id)
+                chunks.drop(db, table)
+
+        self._db.transact(work)
+        self._tables.pop(table, None)
 
     def sweep(self, table: str, now: float, limit: int) -> int:
         found = self._table(table)
@@ -252,6 +313,6 @@ class SqliteStore(Store):
                 f"INSERT INTO {where} VALUES (?, ?, ?)"
                 " ON CONFLICT (key) DO UPDATE SET item = excluded.item, time = excluded.time",
                 f"DELETE FROM {where} WHERE key = ?",
-                ttl, f"({_EXPIRES.format(ttl)})" if ttl else "NULL",
+                ttl.partition(",")[0], f"({_expires(ttl)})" if ttl else "NULL",
             )
         return self._tables[name]

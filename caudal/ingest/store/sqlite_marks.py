@@ -61,6 +61,13 @@ def create(db: apsw.Connection, id: int) -> None:
     db.execute(f"CREATE TABLE gone_{id} (key BLOB PRIMARY KEY, time INTEGER NOT NULL)")
 
 
+def drop(db: apsw.Connection, id: int) -> None:
+    """Remove the tables of a table's items."""
+    db.execute(f"DROP TABLE item_{id}")
+    db.execute(f"DROP TABLE gone_{id}")
+    db.execute("DELETE FROM forgotten WHERE table_id = ?", (id,))
+
+
 def upgrade(db: apsw.Connection) -> None:
     """Tables of before there were marks: their items count as written now, and of deletes until now nothing is known."""
     there = "SELECT 1 FROM sqlite_schema WHERE name = 'gone_' || id"

@@ -121,6 +121,7 @@ class Decoder:
         system = [
             columns.op, columns.reason, columns.event_time.cast(TIMESTAMP), columns.event_id,
             pa.repeat(pa.scalar(records.shard, pa.int32()), n), pa.array(np.arange(records.first, records.first + n)),
+            pa.nulls(n, pa.string()),  # what is unknown is looked for later
         ]
         # Nullability is checked by `_misfits`; until then the columns may hold NULL.
         return pa.Table.from_arrays([*columns.values, *system], schema=self.schema)
@@ -157,7 +158,7 @@ class Decoder:
 
         seen = self._form.read(raw, shard, position, arrived, warn)
         row = exact_row(self.contract, seen.item, warn)
-        values = (seen.op, seen.reason, seen.event_time, seen.event_id, shard, position)
+        values = (seen.op, seen.reason, seen.event_time, seen.event_id, shard, position, None)
         row.update(zip(SYSTEM.names, values, strict=True))
         return row
 

@@ -13,7 +13,8 @@ class Transform(ABC):
 
     Each record becomes one or more rows, or is dropped, or rejected with a reason: alone, whatever its neighbours are,
     whatever the user's function does with it. Nothing in a record makes `apply` raise. A member under a column's old name
-    is read as the column's, where there is none under its own: the user's function sees the new name.
+    is read as the column's, where there is none under its own: the user's function sees the new name. Without a function,
+    what the contract does not know is kept in `_rescued`, value for value as it came.
     """
 
     @classmethod

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -115,16 +114,17 @@ def search(
 
     Reads no more than the columns that are asked for.
     """
-    done = _places(catalog.replayed(table))
     schema = pa.schema([field for field in SCHEMA if field.name in {*columns, *wanted.columns}])
+    any_settled = bool(catalog.replays(table))
     for some in _chunks(catalog.quarantine(table)):
         found = _load(files, some, schema)
         mask = wanted.mask(found)
         if mask is not None:
             found = found.filter(mask)
-        if len(done) and len(found):
-            settled = np.isin(_keys(found["shard"].to_numpy(), found["position"].to_numpy()), done, assume_unique=True)
-            found = found.filter(pa.array(~settled))
+        if len(found) and any_settled:
+            places = list(zip(found["shard"].to_pylist(), found["position"].to_pylist(), strict=True))
+            settled = catalog.replayed(table, places)
+            found = found.filter(pa.array([place not in settled for place in places]))
         if len(found):
             yield found.select(list(columns))
 
@@ -200,14 +200,3 @@ def _read(data: bytes, schema: pa.Schema) -> pa.Table:
     for name in set(schema.names) - set(found.column_names):
         found = found.append_column(name, pa.nulls(len(found), schema.field(name).type))
     return found.select(schema.names).cast(schema)
-
-
-def _places(done: dict[tuple[int, int], str]) -> np.ndarray:
-    places = np.array(list(done), np.int64).reshape(-1, 2)
-    return _keys(places[:, 0], places[:, 1])
-
-
-def _keys(shards: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """One number for each place."""
-    keys: np.ndarray = (shards.astype(np.int64) << 48) | positions
-    return keys

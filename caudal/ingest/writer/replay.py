@@ -177,7 +177,7 @@ class _Replay:
 
 
 def _left(catalog: Catalog, table: str, batch: list[Rejected]) -> list[Rejected]:
-    done = catalog.replayed(table)
+    done = catalog.replayed(table, [(record.shard, record.position) for record in batch])
     return [record for record in batch if (record.shard, record.position) not in done]
 
 

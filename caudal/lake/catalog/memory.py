@@ -214,8 +214,12 @@ class MemoryCatalog(Catalog):
             found.files += [_File(file, "audit", len(found.commits), len(found.commits)) for file in audit]
             return len(found.commits)
 
-    def replayed(self, table: str) -> dict[tuple[int, int], str]:
-        return dict(self._find(table).replayed)
+    def replayed(self, table: str, among: Sequence[tuple[int, int]] | None = None) -> dict[tuple[int, int], str]:
+        found = self._find(table).replayed
+        return dict(found) if among is None else {place: found[place] for place in among if place in found}
+
+    def replays(self, table: str) -> dict[tuple[int, str], int]:
+        return dict(Counter((shard, outcome) for (shard, _), outcome in self._find(table).replayed.items()))
 
     def rewrite(self, table: str, old: Sequence[str], new: list[DataFile]) -> int:
         with self._lock:

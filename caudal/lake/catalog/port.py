@@ -214,8 +214,12 @@ class Catalog(Upkeep):
         """
 
     @abstractmethod
-    def replayed(self, table: str) -> dict[tuple[int, int], str]:
-        """(shard, position) of each quarantined record that was dealt with, and its outcome."""
+    def replayed(self, table: str, among: Sequence[tuple[int, int]] | None = None) -> dict[tuple[int, int], str]:
+        """(shard, position) of each quarantined record that was dealt with, and its outcome: of `among`, or of all."""
+
+    @abstractmethod
+    def replays(self, table: str) -> dict[tuple[int, str], int]:
+        """How many quarantined records were dealt with, by shard and outcome."""
 
     @abstractmethod
     def audit(self, table: str) -> list[DataFile]:

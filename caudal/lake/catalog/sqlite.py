@@ -188,11 +188,11 @@ class SqliteCatalog(Catalog):
 
         return self._change(table, work)
 
-    def replayed(self, table: str) -> dict[tuple[int, int], str]:
-        with translated(self._db.path):
-            return {(shard, position): outcome for shard, position, outcome in self._db.reader.execute(
-                "SELECT shard, position, outcome FROM replay WHERE table_id = ?", (self._id(table),)
-            )}
+    def replayed(self, table: str, among: Sequence[tuple[int, int]] | None = None) -> dict[tuple[int, int], str]:
+        return self._read(table, lambda db, id: upkeep.replayed(db, id, among))
+
+    def replays(self, table: str) -> dict[tuple[int, str], int]:
+        return self._read(table, lambda db, id: upkeep.replays(db, id))
 
     def rewrite(self, table: str, old: Sequence[str], new: list[DataFile]) -> int:
         return self._change(table, lambda db, id: upkeep.rewrite(db, id, table, old, new))

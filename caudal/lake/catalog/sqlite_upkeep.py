@@ -241,3 +241,21 @@ def totals(db: apsw.Connection, id: int) -> Totals:
     ):
         found = _add_totals(found, counts)
     return found
+
+
+def replayed(db: apsw.Connection, id: int, among: Sequence[tuple[int, int]] | None) -> dict[tuple[int, int], str]:
+    """See `Catalog.replayed`: costs what is asked for."""
+    if among is None:
+        found = db.execute("SELECT shard, position, outcome FROM replay WHERE table_id = ?", (id,))
+    else:
+        found = db.execute(
+            "SELECT shard, position, outcome FROM json_each(?2) CROSS JOIN replay"
+            " ON table_id = ?1 AND shard = value ->> 0 AND position = value ->> 1", (id, msgspec.json.encode(among).decode()),
+        )
+    return {(shard, position): outcome for shard, position, outcome in found}
+
+
+def replays(db: apsw.Connection, id: int) -> dict[tuple[int, str], int]:
+    """See `Catalog.replays`."""
+    found = db.execute("SELECT shard, outcome, count(*) FROM replay WHERE table_id = ? GROUP BY shard, outcome", (id,))
+    return {(shard, outcome): records for shard, outcome, records in found}

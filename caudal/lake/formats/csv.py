@@ -5,6 +5,8 @@ UTF-8, `\\n`, comma, a header line, quotes only where needed and `""` inside the
 """
 
 import io
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -12,7 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 ROWS = 8192
-"""Rows that one of polars' threads writes at a time; by its own choice it is half as fast."""
+"""Rows from which a table is cut for one more thread."""
+
+_LEVEL = {"gzip": 6, "zstd": 1}
+"""gzip's own choice in Arrow is 9: five times slower for a percent."""
 
 _DIGITS = 26
 """Characters of `2026-01-01 00:01:01.573241`, as pyarrow writes a time."""
@@ -20,15 +25,31 @@ _DIGITS = 26
 
 def encode_csv(rows: pa.Table, compression: str = "", header: bool = True) -> memoryview:
     """One CSV file, or a part of one without its header line: "" plain, `gzip` or `zstd`."""
+    step = max(ROWS, -(-len(rows) // pa.cpu_count()))
+    starts = range(0, len(rows), step)
+    if len(starts) < 2:
+        text: bytes | memoryview = _encode(rows, header)
+    else:
+        text = b"".join(_threads().map(lambda start: _encode(rows.slice(start, step), header and start == 0), starts))
+    if not compression:
+        return memoryview(text)
+    return memoryview(pa.Codec(compression, compression_level=_LEVEL[compression]).compress(text, asbytes=True))
+
+
+def _encode(rows: pa.Table, header: bool) -> memoryview:
+    """One thread's part, as one batch: cut by polars, it costs a quarter more and hardly uses a second core."""
     columns = [time_text(column) if pa.types.is_timestamp(column.type) else column for column in rows.columns]
     frame = pl.from_arrow(pa.table(columns, names=rows.column_names))
     assert isinstance(frame, pl.DataFrame)
     frame = frame.with_columns(pl.col(pl.Binary).bin.encode("base64"))
     out = io.BytesIO()
-    frame.write_csv(out, batch_size=ROWS, include_header=header)
-    if not compression:
-        return out.getbuffer()
-    return memoryview(pa.compress(out.getvalue(), codec=compression, asbytes=True))
+    frame.write_csv(out, batch_size=max(len(rows), 1), include_header=header)
+    return out.getbuffer()
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(pa.cpu_count(), "csv")
 
 
 def time_text(times: pa.ChunkedArray) -> pa.Array:

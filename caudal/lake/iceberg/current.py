@@ -72,7 +72,7 @@ class Current:
             base = _read(metadata.schema(), touched, [column.name for column in contract.columns])
             rows += f" UNION ALL SELECT {_names(contract)} FROM {base} ANTI JOIN changed USING ({_key(contract)})"
         change = Change(self._write(publication, rows), touched)
-        self._db.execute("DROP TABLE changed; DROP TABLE latest")  # they may be large
+        self._db.execute("DROP TABLE changed; DROP TABLE latest; DROP TABLE IF EXISTS related")  # they may be large
         return change
 
     def close(self) -> None:
@@ -100,6 +100,8 @@ class Current:
         self._db.execute(f"CREATE OR REPLACE TEMP TABLE changed AS SELECT DISTINCT {_key(contract)} FROM ({rows})")
         if contract.foreign or self._has_late(rows, mark):  # a change from elsewhere may come after a later one
             rows = f"SELECT * FROM ({self._sources.rows(snapshot)}) SEMI JOIN changed USING ({_key(contract)})"
+            self._db.execute(f"CREATE OR REPLACE TEMP TABLE related AS {rows}")  # read once, however often it is looked at
+            rows = "SELECT * FROM related"
         self._db.execute(f"CREATE OR REPLACE TEMP TABLE latest AS {current(contract, rows, True)}")
 
     def _has_late(self, rows: str, mark: Mark) -> bool:

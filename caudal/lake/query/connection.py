@@ -33,7 +33,7 @@ def connect(settings: QueryConfig, folder: Path, lake: Path | None) -> Any:
     for macro in _MACROS:
         db.execute(macro)
     folders = ", ".join(text(f"{path}/") for path in (folder, lake) if path is not None)
-    for setting in ("TimeZone = 'UTC'", f"allowed_directories = [{folders}]", "enable_external_access = false",
-                    "lock_configuration = true"):
+    for setting in ("TimeZone = 'UTC'", "parquet_metadata_cache = true", f"allowed_directories = [{folders}]",
+                    "enable_external_access = false", "lock_configuration = true"):
         db.execute(f"SET {setting}")
     return db

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, Self
 import duckdb
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from caudal.config import QueryConfig
 from caudal.contract import Contract
@@ -21,19 +20,19 @@ from caudal.lake.query.asof import AsOf, microseconds
 from caudal.lake.query.check import Statement, near, parse
 from caudal.lake.query.commands import Command, Prepared, command_of
 from caudal.lake.query.connection import connect
+from caudal.lake.query.definitions import Definitions
 from caudal.lake.query.describe import SCHEMA, Descriptions
 from caudal.lake.query.dialect import Plan, internal, prepare, transpile
 from caudal.lake.query.explain import explained_plan
 from caudal.lake.query.messages import explained
 from caudal.lake.query.names import bind
 from caudal.lake.query.parameters import values_of, with_parameters
-from caudal.lake.query.places import OF_FILES, of_file
+from caudal.lake.query.places import OF_FILES
 from caudal.lake.query.port import Query, Tail
 from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.session import Session
-from caudal.lake.query.sources import ROW, Sources, quoted, rows_of
+from caudal.lake.query.sources import ROW, quoted
 from caudal.lake.query.sqltypes import athena_type, interval_text
-from caudal.lake.query.views import current, from_base, history
 
 _HISTORY = "_history"
 RETRIES = 3
@@ -56,8 +55,7 @@ class DuckdbQuery(Query):
         self._scratch = Scratch()
         root = files.location("x")
         self._db = connect(settings, self._scratch.folder, Path(root).parent if root else None)
-        self._files = files
-        self._sources = Sources(files, self._scratch.folder)
+        self._definitions = Definitions(self._db, files, self._scratch.folder, self._descriptions.url)
         self._tail = tail if settings.fresh else None
         self._seconds = settings.seconds
         self._numbered: dict[str, tuple[pa.Table, pa.Table]] = {}
@@ -116,11 +114,15 @@ class DuckdbQuery(Query):
         """What a query is to DuckDB, what its names stand for, and the Arrow tables that it reads."""
         reading = self._reading(sql, versions, tables)
         plan = self._plan(sql, reading.statement, _Tree(reading.tree), tuple(reading.schemas.items()))
-        definitions = {
-            name: self._definition(reading.snapshots[name], every, reading.tails.get(name), hidden=name in reading.hidden)
-            for name, (_, every) in reading.shown.items()
-        }
-        relations = reading.given | {_tail_of(reading.shown[name][0]): rows for name, rows in reading.tails.items()}
+        definitions, relations = {}, reading.given.copy()
+        for name, (_, every) in reading.shown.items():
+            snapshot, tail = reading.snapshots[name], reading.tails.get(name)
+            if every or not snapshot.table.contract.key:
+                found = self._definitions.history(snapshot, tail, name in reading.hidden)
+            else:
+                found = self._definitions.current(name, snapshot, tail)
+            definitions[name] = found.sql
+            relations |= found.tables
         return reading.statement, plan, definitions, relations
 
     def _reading(
@@ -224,51 +226,18 @@ class DuckdbQuery(Query):
             self._numbered[real] = known
         return known[1]
 
-    def _definition(
-        self, snapshot: Snapshot, every: bool, tail: pa.Table | None, columns: Sequence[str] = (), deleted: bool = False,
-        hidden: bool = False,
-    ) -> str:
-        contract, base = snapshot.table.contract, snapshot.base
-        if every or not contract.key:
-            return history(contract, self._rows_of_files(snapshot, tail) if hidden else self._rows(snapshot, tail))
-        if base is None or contract.foreign:
-            return current(contract, self._rows(snapshot, tail), _has_row_ids(snapshot), columns, deleted)
-        kept = [self._sources.base(snapshot, gone) for gone in (False, True)]
-        since = replace(snapshot, files=base.changes)
-        changes = self._rows(since, tail) if since.files or tail is not None else ""
-        lowest = self._sources.lowest(since)
-        if tail is not None and len(tail):
-            lowest = min(lowest, pc.min(tail["_position"]).as_py())
-        return from_base(contract, kept[0], kept[1], changes, lowest, columns, deleted)
-
-    def _rows(self, snapshot: Snapshot, tail: pa.Table | None) -> str:
-        """All rows of a snapshot, and those past it."""
-        rows = self._sources.rows(snapshot)
-        if tail is None:
-            return rows
-        contract, relation = snapshot.table.contract, internal(_tail_of(snapshot.table.name))
-        past = rows_of(contract.row_schema, tail, relation, _has_row_ids(snapshot))
-        return f"{rows} UNION ALL {past}"
-
-    def _rows_of_files(self, snapshot: Snapshot, tail: pa.Table | None) -> str:
-        """All rows with where they are: a reading a file; what is past the snapshot is in none."""
-        parts = [
-            f"SELECT *, {of_file(self._descriptions.url(file.path), file.bytes, self._files.written(file.path))}"
-            f" FROM ({self._sources.rows(replace(snapshot, files=(file,)))})" for file in snapshot.files if file.rows
-        ]
-        past = self._rows(replace(snapshot, files=()), tail)
-        return " UNION ALL BY NAME ".join([*parts, f"SELECT *, {of_file(None, None, None)} FROM ({past})"])
-
     def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
         """What a base is made of: see `SupportsStates`."""
-        snapshot = self._catalog.snapshot(table, version)
+        snapshot = _with_hidden(self._catalog.snapshot(table, version))
         contract = snapshot.table.contract
-        rows = self._definition(snapshot, False, None, contract.row_schema.names, deleted=True)
+        states = self._definitions.current(table, snapshot, None, contract.row_schema.names, deleted=True)
         key = ", ".join(quoted(name) for name in contract.key)
         cursor = self._db.cursor()
         try:
+            for name, relation in states.tables.items():
+                cursor.register(internal(name), relation)
             where = f"_op {'=' if deleted else '<>'} 'delete'"
-            found = cursor.sql(f"SELECT * FROM ({rows}) WHERE {where} ORDER BY {key}")
+            found = cursor.sql(f"SELECT * FROM ({states.sql}) WHERE {where} ORDER BY {key}")
             yield from found.to_arrow_reader(_BATCH)
         except duckdb.Error as error:
             raise BackendError(f"table {table}: DuckDB failed ({type(error).__name__})", hint="run `caudal verify`") from error
@@ -289,14 +258,11 @@ class DuckdbQuery(Query):
         return _tidy(result, plan.names)
 
 
-def _has_row_ids(snapshot: Snapshot) -> bool:
-    """Whether the SQL of its rows has `ROW`."""
-    return snapshot.table.format != "csv" or not snapshot.files
-
-
-def _tail_of(table: str) -> str:
-    """What the rows past a table's snapshot are called; no name of a table has a colon."""
-    return f"{table}:tail"
+def _with_hidden(snapshot: Snapshot) -> Snapshot:
+    """The snapshot with its hidden columns shown: they may come back, and what is in a base is read from nowhere else."""
+    table = snapshot.table
+    contract = replace(table.contract, columns=(*table.contract.columns, *table.hidden))
+    return replace(snapshot, table=replace(table, contract=contract, hidden=()))
 
 
 class _Reading(NamedTuple):

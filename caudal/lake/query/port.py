@@ -72,7 +72,7 @@ class SupportsStates(Protocol):
     """An engine that can tell the latest row of every key: what the base of a table's current state is made of."""
 
     def states(self, table: str, version: int, deleted: bool) -> Iterator[pa.RecordBatch]:
-        """The latest row of each key that is there, or of each that is deleted, with the system columns, sorted by key.
+        """The latest row of each key that is there, or of each that is deleted, sorted by key.
 
-        In batches, so that no more is held than the engine may use.
+        With the hidden and the system columns; in batches, so that no more is held than the engine may use.
         """

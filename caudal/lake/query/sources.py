@@ -22,8 +22,6 @@ from caudal.records import DataFile
 ROW = "_row"
 """Column that numbers the rows of one reading, where that is cheap: contracts have no such name."""
 
-_LOWEST, _HIGHEST = -(1 << 63), (1 << 63) - 1
-
 _LONGEST_LINE = 32 << 20
 _MAGIC = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 # Not parallel within a file: DuckDB's guess where a line starts can fall inside quotes. Many files still are.
@@ -50,38 +48,34 @@ class Sources:
         self._files = files
         self._folder = folder
         self._shapes: dict[str, _Shape] = {}
-        self._lowest: dict[str, int] = {}
         self._copies: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def rows(self, snapshot: Snapshot) -> str:
-        """SQL of all rows: the contract's columns, the system columns and, of Parquet, `ROW`."""
+    def rows(self, snapshot: Snapshot, first: int = 0) -> str:
+        """SQL of all rows: the contract's columns, the system columns and, of Parquet, `ROW`; `first` numbers the first file."""
         schema, eras = snapshot.table.contract.row_schema, snapshot.table.eras
         groups: dict[_Shape, list[str]] = {}
         for file in snapshot.files:
             if file.rows:
                 groups.setdefault(self._shape(snapshot, file), []).append(self._location(file.path))
         read = _read_parquet if snapshot.table.format != "csv" else _read_csv
-        base, parts = 0, []
+        parts = []
         for shape, paths in groups.items():
-            parts.append(read(_stored(schema, shape, eras), shape, paths, base))
-            base += len(paths)
+            parts.append(read(_stored(schema, shape, eras), shape, paths, first))
+            first += len(paths)
         return " UNION ALL ".join(parts) or _nothing(schema)
 
     def base(self, snapshot: Snapshot, gone: bool) -> str:
-        """SQL of the rows of a snapshot's base, always Parquet: of the keys that are there, or of those that are gone."""
+        """SQL of the rows of a snapshot's base, always Parquet: of the keys that are there, or of those that are gone.
+
+        No two of both have the same `ROW`.
+        """
         assert snapshot.base is not None
-        files = tuple(file for file in snapshot.base.files if (file.partition == DELETED) is gone)
-        return self.rows(replace(snapshot, table=replace(snapshot.table, format="parquet"), files=files))
-
-    def lowest(self, snapshot: Snapshot) -> int:
-        """A position that no row of the snapshot's files is below; of CSV it is not known which."""
-        return min((self._lowest_of(snapshot.table.format, file.path) for file in snapshot.files if file.rows), default=_HIGHEST)
-
-    def _lowest_of(self, format: str, path: str) -> int:
-        if path not in self._lowest:
-            self._lowest[path] = _lowest_position(self._location(path)) if format != "csv" else _LOWEST
-        return self._lowest[path]
+        base = snapshot.base.files
+        files = tuple(file for file in base if (file.partition == DELETED) is gone)
+        return self.rows(
+            replace(snapshot, table=replace(snapshot.table, format="parquet"), files=files), len(base) if gone else 0
+        )
 
     def _shape(self, snapshot: Snapshot, file: DataFile) -> _Shape:
         shape = self._shapes.get(file.path)
@@ -127,14 +121,6 @@ def _parquet_shape(location: str) -> _Shape:
         return _Shape(tuple(schema.names), tuple(map(str, schema.types)), "")
 
 
-def _lowest_position(location: str) -> int:
-    with _explained(location):
-        found = pq.read_metadata(location)
-        column = found.schema.names.index("_position")
-        groups = [found.row_group(n).column(column).statistics for n in range(found.num_row_groups)]
-    return min((group.min if group is not None and group.has_min_max else _LOWEST for group in groups), default=_LOWEST)
-
-
 def _csv_shape(location: str) -> _Shape:
     with _explained(location):
         with open(location, "rb") as file:  # noqa: PTH123
@@ -161,6 +147,8 @@ class _Stored(NamedTuple):
     type: pa.DataType
     stored: str | None
     """None where the file has none."""
+    same: bool = False
+    """Whether it has the very type in the file."""
 
 
 def _stored(schema: pa.Schema, shape: _Shape, eras: Sequence[Era]) -> list[_Stored]:
@@ -168,21 +156,28 @@ def _stored(schema: pa.Schema, shape: _Shape, eras: Sequence[Era]) -> list[_Stor
     own = {name for name in shape.columns if not name.startswith("_")}
     meant = next((dict(era) for era in eras if own <= {stored for stored, _ in era}), {})
     found = {meant.get(stored, stored): stored for stored in shape.columns}
-    return [_Stored(field.name, field.type, found.get(field.name)) for field in schema]
+    kinds = dict(zip(shape.columns, shape.kinds, strict=False))  # CSV has none
+    return [
+        _Stored(field.name, field.type, stored := found.get(field.name), kinds.get(stored or "") == str(field.type))
+        for field in schema
+    ]
 
 
 def _value(column: _Stored) -> str:
     value = quoted(column.stored) if column.stored is not None else "NULL"
+    if column.same:
+        return f"{value} AS {quoted(column.name)}"
     return f"CAST({value} AS {duckdb_type(column.type)}) AS {quoted(column.name)}"
 
 
-def _read_parquet(columns: list[_Stored], shape: _Shape, paths: list[str], base: int) -> str:
+def _read_parquet(columns: list[_Stored], shape: _Shape, paths: list[str], first: int) -> str:
     files = ", ".join(map(text, paths))
-    row = f"(file_index::BIGINT + {base}) << 40 | file_row_number AS {ROW}"
+    number = f"(file_index::BIGINT + {first}) << 40" if len(paths) > 1 else f"{first << 40}::BIGINT"
+    row = f"{number} | file_row_number AS {ROW}" if len(paths) > 1 or first else f"file_row_number AS {ROW}"
     return f"SELECT {', '.join(map(_value, columns))}, {row} FROM read_parquet([{files}], hive_partitioning=false)"
 
 
-def _read_csv(columns: list[_Stored], shape: _Shape, paths: list[str], base: int) -> str:
+def _read_csv(columns: list[_Stored], shape: _Shape, paths: list[str], first: int) -> str:
     binary = {column.stored for column in columns if pa.types.is_binary(column.type)}
     known = {column.stored: duckdb_type(column.type) for column in columns if column.stored not in binary}
     types = ", ".join(f"{text(name)}: {text(known.get(name, 'VARCHAR'))}" for name in shape.columns)

@@ -1,10 +1,13 @@
 """The SQL of what a table shows: every change, or the latest state of each key."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from caudal.contract import Contract
 from caudal.lake.query.foreign import latest, without_repeats
 from caudal.lake.query.sources import ROW, quoted
+
+_LIVE = "_op <> 'delete'"
 
 
 def history(contract: Contract, rows: str) -> str:
@@ -33,7 +36,7 @@ def current(contract: Contract, rows: str, has_row_ids: bool, columns: Sequence[
         return latest(contract, rows, has_row_ids)
     key = ", ".join(quoted(name) for name in contract.key)
     shown = columns or [column.name for column in contract.columns]
-    live = "true" if deleted else "_op <> 'delete'"
+    live = "true" if deleted else _LIVE
     if not has_row_ids:
         return (
             f"SELECT {', '.join(map(quoted, shown))} FROM (SELECT *, row_number() OVER"
@@ -47,30 +50,40 @@ def current(contract: Contract, rows: str, has_row_ids: bool, columns: Sequence[
     )
 
 
+class Changes(NamedTuple):
+    """What came since a base."""
+
+    rows: str
+    """SQL of its rows, with the system columns."""
+    superseded: str
+    """A relation of `ROW`, the base's rows whose keys are in `rows`; "" if there are none."""
+    late: bool
+    """Whether some of these came after what `rows` has of their key."""
+    latest: bool
+    """Whether `rows` has one row of each key, the latest."""
+
+
 def from_base(
-    contract: Contract, live: str, gone: str, changes: str, lowest: int, columns: Sequence[str] = (), deleted: bool = False
+    contract: Contract, live: str, gone: str, changes: Changes | None, columns: Sequence[str] = (), deleted: bool = False
 ) -> str:
     """The same as `current`, from a base and what came since: the base minus changed keys, plus their latest rows.
 
     Args:
-        live: SQL of the base's rows of keys that were not deleted, with the system columns.
+        live: SQL of the base's rows of keys that were not deleted, with the system columns and `ROW`.
         gone: the same of keys that were; a late row must not revive them.
-        changes: SQL of the rows that came since, or "" if none did.
-        lowest: no row of `changes` has a lower position; so no row of the base up to there is later than one of its key.
+        changes: None if nothing came.
     """
     shown = ", ".join(map(quoted, columns or [column.name for column in contract.columns]))
-    if not changes:
-        return f"SELECT {shown} FROM ({f'{live} UNION ALL {gone}' if deleted else live})"
+    kept = f"SELECT {shown} FROM ({f'{live} UNION ALL {gone}' if deleted else live})"
+    if changes is None:
+        return kept
+    same = f"{quoted(changes.superseded)} USING ({ROW})"
+    if changes.superseded:
+        kept += f" ANTI JOIN {same}"
+    if changes.latest and not changes.late:
+        return f"{kept} UNION ALL SELECT {shown} FROM ({changes.rows}) WHERE {'true' if deleted else _LIVE}"
     every = ", ".join(map(quoted, contract.row_schema.names))
-    same = " AND ".join(f"changed.{quoted(name)} = base.{quoted(name)}" for name in contract.key)
-    known = (
-        f"SELECT {every} FROM ({live} UNION ALL {gone}) AS base"
-        f" WHERE _position > {lowest} AND EXISTS (SELECT 1 FROM changed WHERE {same})"
-    )
-    key = ", ".join(quoted(name) for name in contract.key)
-    return (
-        f"WITH changed AS MATERIALIZED (SELECT DISTINCT {key} FROM ({changes}))"
-        f" SELECT {shown} FROM ({f'{live} UNION ALL {gone}' if deleted else live}) AS base"
-        f" WHERE NOT EXISTS (SELECT 1 FROM changed WHERE {same})"
-        f" UNION ALL {current(contract, f'SELECT {every} FROM ({changes}) UNION ALL {known}', False, columns, deleted)}"
-    )
+    rows = f"SELECT {every} FROM ({changes.rows})"
+    if changes.late:
+        rows += f" UNION ALL SELECT {every} FROM ({live} UNION ALL {gone}) SEMI JOIN {same}"
+    return f"{kept} UNION ALL {current(contract, rows, False, columns, deleted)}"

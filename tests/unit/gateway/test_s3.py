@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError
 
 from tests.unit.gateway.conftest import endpoint
 
+pytestmark = pytest.mark.slow
+
 PATIENT = Config(retries={"total_max_attempts": 10}, signature_version="s3v4")
 
 

@@ -61,7 +61,7 @@ def test_a_number_that_does_not_fit_is_refused(value):
         ({"mail": {1: "secret"}}, "mail"),
         ({1: "secret"}, "name"),
         ({None: 1, "a": 2}, "name"),
-        ({"mail": {"secret"}}, "mail"),
+        ({"mail": {("secret",)}}, "mail"),
         ({"mail": datetime(2026, 1, 1)}, "mail"),
         ({"mail": datetime.min.replace(tzinfo=timezone(timedelta(hours=1)))}, "mail"),
         ({"mail": Ellipsis}, "mail"),

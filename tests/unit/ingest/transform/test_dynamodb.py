@@ -127,6 +127,38 @@ def test_d13_a_removal_without_the_service_identity_is_the_users():
     assert (row["_op"], row["_reason"]) == ("delete", "user")
 
 
+def test_removals_among_other_changes_keep_their_places_and_their_own_images():
+    by_ttl = {"type": "Service", "principalId": "dynamodb.amazonaws.com"}
+    changes = [
+        change({"order_id": {"S": f"o{n}"}, "qty": {"N": str(n)} if n % 4 else {"NULL": True}}, "REMOVE" if n % 3 == 0 else "MODIFY",
+               identity=by_ttl if n % 2 else None)
+        for n in range(100)
+    ]
+    changes[6]["dynamodb"]["NewImage"] = {"order_id": {"S": "not this"}, "qty": {"N": "7"}}
+    found = rows(Order, *changes)
+    assert [row["order_id"] for row in found] == [f"o{n}" for n in range(100)]
+    assert [row["qty"] for row in found] == [n if n % 4 else None for n in range(100)]
+    assert [(row["_op"], row["_reason"]) for row in found] == [
+        ("delete", "ttl" if n % 2 else "user") if n % 3 == 0 else ("put", None) for n in range(100)
+    ]
+
+
+@pytest.mark.parametrize("name", ["INSERT", "REMOVE"])
+@pytest.mark.parametrize(("attribute", "reason"), [
+    ('{"NULL":true}', "null_key"), ('{"NULL":true,"NULL":true}', "null_key"), ("null", "null_key"),
+    ("{}", "attribute_format"), ('{"S":null}', "attribute_format"),
+    ('{"S":"x","NULL":true}', None), ('{"NULL":5,"S":"x","NULL":true}', None), ('{"S":"x","S":"y"}', "duplicate_key"),
+])
+def test_null_of_a_column_that_is_never_null_reads_the_same_fast_and_slowly(name, attribute, reason):
+    decoder = Decoder(read_contract(Order, name="orders", key=["order_id"]), "dynamodb")
+    line = json.dumps(change({"order_id": "here"}, name)).replace('"here"', attribute).encode()
+    fast = decoder.decode(Records.of(0, 0, [line]))
+    decoder._form.has_fast_path = False
+    slow = decoder.decode(Records.of(0, 0, [line]))
+    assert [record.reason for record in slow.rejected] == ([reason] if reason else [])
+    assert (fast.rows, fast.rejected) == (slow.rows, slow.rejected)
+
+
 def test_d15_sixteen_digits_are_microseconds_and_a_warning():
     image = {"order_id": {"S": "o1"}, "qty": {"N": "1"}}
     found = decode(Order, change(image, time=1767225661573241), change(image), change(image, time=1767225661))

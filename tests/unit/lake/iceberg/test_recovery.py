@@ -1,6 +1,8 @@
 """What the publisher does when its start is not what it left: replays, merged files, expired versions, other engines."""
 
 import os
+import sys
+import time
 from pathlib import Path
 
 import apsw
@@ -8,13 +10,14 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from iceberg_shop import deliver, make_pipeline, publish, rows, sale
+from iceberg_shop import Reader, deliver, make_pipeline, publish, rows, sale
 
-from caudal.config import Config, IcebergConfig
+from caudal.config import Config, IcebergConfig, MaintainConfig
 from caudal.ingest.writer.objects import put_rows
 from caudal.lake.catalog import Replay
 from caudal.lake.iceberg import open_publisher
 from caudal.lake.iceberg.publisher import IcebergPublisher
+from caudal.maintain import maintain
 
 pytestmark = pytest.mark.slow
 
@@ -129,6 +132,39 @@ def test_files_merged_and_deleted_before_they_were_published_are_not_missed(stag
         stages.files.delete(file.path)
     publish(stages, publisher)
     assert [row["line"] for row in reader.rows("sale")] == [1, 2]
+
+
+def test_maintenance_publishes_before_it_deletes_what_the_published_tables_name(tmp_path):
+    config = Config(folder=str(tmp_path / "data"), maintain=MaintainConfig(keep_hours=0, keep_versions=1))
+    with make_pipeline().open(config) as stages:
+        for line in range(4):
+            stages.store.put("sale", sale(line=line))
+            deliver(stages)
+            if line == 1:
+                maintain(stages, now=time.time() + 9)
+        done = maintain(stages, now=time.time() + 9)
+        assert done.problems == [] and done.tables[0].merged > 1 and done.tables[0].objects_removed > 1
+        reader, publisher = Reader(config), open_publisher(config, "shop", stages.catalog, stages.files)
+        for name in ("sale", "sale_history"):
+            assert reader.rows(name) == rows(stages, name) and len(reader.rows(name)) == 4
+        assert [(one.added, one.removed) for one in publisher.publish("sale")] == [(0, 0), (0, 0)]
+        reader.catalog.close()
+        publisher.close()
+
+
+def test_what_cannot_be_published_is_not_deleted(tmp_path, monkeypatch):
+    config = Config(folder=str(tmp_path / "data"), maintain=MaintainConfig(keep_hours=0, keep_versions=1))
+    with make_pipeline().open(config) as stages:
+        for line in range(2):
+            stages.store.put("sale", sale(line=line))
+            deliver(stages)
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "pyiceberg.catalog.sql", None)
+            patch.delitem(sys.modules, "caudal.lake.iceberg.publisher", raising=False)
+            done = maintain(stages, now=time.time() + 9)
+        assert [(table.merged, table.objects_removed) for table in done.tables] == [(2, 0), (0, 0), (0, 0)]
+        assert len(done.problems) == 1 and "needs the package pyiceberg" in done.problems[0]
+        assert [table.objects_removed for table in maintain(stages, now=time.time() + 9).tables] == [2, 0, 0]
 
 
 def test_a_version_that_was_expired_is_made_up_for(stages, publisher, reader):

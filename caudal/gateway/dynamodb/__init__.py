@@ -1,0 +1,1 @@
+"""DynamoDB over the store: a write and its change are one durable transaction."""

@@ -1,0 +1,149 @@
+"""Kinesis streaming destinations: a table's changes, in order for each item, once each, in a Kinesis stream.
+
+How far they reach is a record of a stream of its own, the journal, appended in the transaction that appends them: so a
+process that dies anywhere neither loses a change nor tells one twice.
+"""
+
+import base64
+import logging
+import threading
+import uuid
+from typing import Any
+
+import msgspec
+
+from caudal.errors import CaudalError
+from caudal.gateway.cloud import Cloud
+from caudal.gateway.dynamodb.account import Account
+from caudal.gateway.dynamodb.changes import kinesis_record, read_change
+from caudal.gateway.dynamodb.tables import Destination, Table
+from caudal.ingest.items import encode_key
+from caudal.ingest.stream.port import SupportsRetention
+from caudal.records import Positions, Records
+
+READ_BYTES = 1 << 20
+WAIT_SECONDS = 0.25
+"""How long a forwarder waits for news before it sees whether its table goes elsewhere."""
+
+log = logging.getLogger("caudal.gateway")
+
+
+class Forwarder:
+    """Forwards the changes of every table with a destination, a thread each."""
+
+    def __init__(self, cloud: Cloud, account: Account) -> None:
+        self._cloud, self._account = cloud, account
+        self._stop = threading.Event()
+        self._threads: dict[str, threading.Thread] = {}
+        self._holds: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Go on where an earlier process stopped."""
+        for name in self._account.names():
+            destination = self._account.find(name).destination
+            if destination is not None:
+                self._run(name, destination.journal)
+
+    def close(self) -> None:
+        """End."""
+        self._stop.set()
+        for thread in list(self._threads.values()):
+            thread.join()
+
+    def begin(self, table: Table, kinesis: str, precision: str) -> Destination:
+        """Forward a table's changes from now on."""
+        stream = self._cloud.stages.stream
+        made = Destination(kinesis, f"dynamodb/{table.name}/{uuid.uuid4().hex[:8]}", stream.now(table.name), precision=precision)
+        stream.create(made.journal, 1)
+        self._run(table.name, made.journal)
+        return made
+
+    def reached(self, table: Table) -> Positions:
+        """Positions up to which a table's changes are forwarded; the newest without a destination."""
+        found = table.destination
+        stream = self._cloud.stages.stream
+        return self._read_journal(found) if found is not None else stream.now(table.name)
+
+    def is_done(self, table: Table) -> bool:
+        """Whether nothing of a table goes anywhere, nor is on its way."""
+        found = table.destination
+        return found is None or (found.until is not None and _reaches(self._read_journal(found), found.until))
+
+    def held(self, table: str) -> threading.Lock:
+        """Held, nothing of the table is forwarded."""
+        with self._lock:
+            return self._holds.setdefault(table, threading.Lock())
+
+    def _run(self, table: str, journal: str) -> None:
+        with self._lock:
+            thread = threading.Thread(target=self._forward_all, args=(table, journal), name="dynamodb-kinesis", daemon=True)
+            self._threads[journal] = thread
+            thread.start()
+
+    def _forward_all(self, name: str, journal: str) -> None:
+        while not self._stop.is_set():
+            try:
+                destination = self._account.find(name).destination
+                if destination is not None and destination.journal == journal:
+                    positions = self._read_journal(destination)
+                    if destination.until is not None and _reaches(positions, destination.until):
+                        return
+                    if self._cloud.stages.stream.wait(name, positions, WAIT_SECONDS):
+                        with self.held(name):
+                            self._forward(self._account.find(name), positions)
+                elif not self._stop.wait(WAIT_SECONDS) and not self._is_still(name, journal):
+                    return
+            except CaudalError as error:
+                if not self._is_still(name, journal):
+                    return
+                log.warning("dynamodb: %s to its Kinesis stream: %s: tried again", name, type(error).__name__)
+                self._stop.wait(WAIT_SECONDS)
+
+    def _is_still(self, name: str, journal: str) -> bool:
+        """Whether a table goes by that journal; it was begun just before its table said so."""
+        if name not in self._account.names():
+            return False
+        found = self._account.find(name).destination
+        return found is not None and found.journal == journal
+
+    def _read_journal(self, destination: Destination) -> Positions:
+        stream = self._cloud.stages.stream
+        end = stream.ends(destination.journal)[0].next
+        if not end:
+            return dict(destination.since)
+        last = stream.read(destination.journal, 0, end - 1)
+        return msgspec.json.decode(last.raw(0), type=dict[int, int], strict=False)
+
+    def _forward(self, table: Table, positions: Positions) -> None:
+        stream, destination = self._cloud.stages.stream, table.destination
+        assert destination is not None
+        for shard, ends in stream.ends(table.name).items():
+            start = max(positions.get(shard, 0), ends.oldest)
+            stop = ends.next if destination.until is None else destination.until[shard]
+            if stop <= start or self._stop.is_set():
+                continue
+            run = stream.read(table.name, shard, start, READ_BYTES)[: stop - start]
+            positions[shard] = run.next
+            kinesis = self._cloud.service("kinesis").streams
+            live = kinesis.find(StreamName=destination.stream)
+            beside = {destination.journal: [(b"", msgspec.json.encode(positions))]}
+            kinesis.put(live, self._records(table, destination, run), beside)
+        if isinstance(stream, SupportsRetention):
+            stream.trim(destination.journal, stream.now(destination.journal))
+
+    def _records(self, table: Table, destination: Destination, run: Records) -> list[Any]:
+        made = []
+        for n in range(len(run)):
+            change = read_change(run.raw(n), table.key)
+            if change is None:
+                continue
+            record = kinesis_record(change, table.name, table.key, destination.precision, self._cloud.region)
+            # One item's changes have one partition key, and so are in one shard, in order.
+            partition = base64.b64encode(encode_key(change.key)).decode()[:256]
+            made.append((partition, msgspec.json.encode(record), None))
+        return made
+
+
+def _reaches(positions: Positions, until: Positions) -> bool:
+    return all(positions.get(shard, 0) >= position for shard, position in until.items())
