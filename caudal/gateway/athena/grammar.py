@@ -184,7 +184,8 @@ class _Parts(Transformer):  # type: ignore[type-arg]
         if data == "set_location":
             return str(data), dict(children)
         if data in ("add_partitions", "drop_partitions"):
-            parts = [child if isinstance(child, dict) else dict([child]) for child in children if child != ("lenient", True)]
+            places = [child for child in children if child != ("lenient", True)]
+            parts = [place if isinstance(place, dict) else {"partition": place[1]} for place in places]
             return str(data), {"lenient": ("lenient", True) in children, "parts": parts}
         if data == "delimited":
             return str(data), dict(children)

@@ -98,7 +98,7 @@ class Resolver:
             return f'"{made}"{alias}'
         if schema == glue.declared.database and (depth == 0 or name in glue.declared.tables()):
             reading.own_bytes += self._own_bytes(name)
-            return _quoted(name)
+            return f"{glue.declared.database}.{_quoted(name)}" if name in taken else _quoted(name)  # the engine refuses that
         try:
             document = glue.table(schema, name)
         except AwsError:
@@ -112,7 +112,8 @@ class Resolver:
             return f"({self._rewritten(text, inner or schema, reading, documents, tests, depth + 1)}){alias}"
         made = next((each for each, known in documents.items() if known == document and (each == name or alias)), "")
         if not made:
-            made = name if depth == 0 and name not in taken and name not in documents else f"{schema}__{name}__{len(documents)}"
+            free = depth == 0 and name not in taken and name not in documents and name not in glue.declared.tables()
+            made = name if free else f"{schema}__{name}__{len(documents)}"
             documents[made] = document
         tests.setdefault(made, []).append(_test(table, {key["Name"] for key in document.get("PartitionKeys", [])}))
         return _quoted(name) if made == name else f"{_quoted(made)}{alias}"

@@ -54,7 +54,8 @@ class Athena(Metadata):
             raise AwsError(BAD, "outputLocation is not a valid S3 path.")
         reuse = (ResultReuseConfiguration or {}).get("ResultReuseByAgeConfiguration", {})
         seconds = 60.0 * reuse.get("MaxAgeInMinutes", 60) if reuse.get("Enabled") else None
-        asked = {"Query": QueryString, "Database": context.get("Database", "").lower(), "Catalog": context.get("Catalog", ""),
+        database = context.get("Database", "").strip('`"').lower()
+        asked = {"Query": QueryString, "Database": database, "Catalog": context.get("Catalog", ""),
                  "WorkGroup": WorkGroup, "Parameters": ExecutionParameters or [], "OutputLocation": location,
                  "Cutoff": settings.get("BytesScannedCutoffPerQuery")}
         return {"QueryExecutionId": self._executions.submit(ClientRequestToken, asked, seconds)}

@@ -159,6 +159,15 @@ class WorkGroups(Service):
             raise _no_statement(StatementName, WorkGroup)
         return {"PreparedStatement": {**found, "LastModifiedTime": _time(found["LastModifiedTime"])}}
 
+    def batch_get_prepared_statement(self, *, PreparedStatementNames: list[str], WorkGroup: str) -> Answer:
+        found, missing = [], []
+        for name in PreparedStatementNames:
+            try:
+                found.append(self.get_prepared_statement(StatementName=name, WorkGroup=WorkGroup)["PreparedStatement"])
+            except AwsError as error:
+                missing.append({"StatementName": name, "ErrorCode": error.code, "ErrorMessage": str(error)})
+        return {"PreparedStatements": found, "UnprocessedPreparedStatementNames": missing}
+
     def list_prepared_statements(self, *, WorkGroup: str, NextToken: str = "", MaxResults: int = 50) -> Answer:
         found, token = page(list(self.documents.all(PREPARED, prefix=f"{WorkGroup}/").values()), NextToken, MaxResults)
         shown = [{"StatementName": one["StatementName"], "LastModifiedTime": _time(one["LastModifiedTime"])} for one in found]

@@ -139,16 +139,19 @@ class Writing:
         bucket, prefix = split_url(location)
         prefix = f"{prefix.rstrip('/')}/" if prefix else ""
         if stopped():
-            return [], []
+            raise QueryError("QUERY_CANCELLED: the query was stopped", hint="start it again")
         parts = _parted(rows, keys) if len(rows) else []
-        written, places = [], []
-        for values, part in parts:
-            folder = "".join(f"{key}={value}/" for key, value in zip(keys, values, strict=True))
-            key = f"{prefix}{folder}{execution['Id'].replace('-', '_')}_{uuid.uuid4()}{form.ending}"
-            self._cloud.objects.put(bucket, key, form.encode(part))
-            written.append(f"s3://{bucket}/{key}")
-            places.append(values)
-        return written, places
+        written: list[str] = []
+        try:
+            for values, part in parts:
+                folder = "".join(f"{key}={value}/" for key, value in zip(keys, values, strict=True))
+                written.append(f"{prefix}{folder}{execution['Id'].replace('-', '_')}_{uuid.uuid4()}{form.ending}")
+                self._cloud.objects.put(bucket, written[-1], form.encode(part))
+        except Exception:
+            for key in written:  # half a statement's rows are nobody's
+                self._cloud.objects.delete(bucket, key)
+            raise
+        return [f"s3://{bucket}/{key}" for key in written], [values for values, _ in parts]
 
     def _add(self, table: Document, places: list[list[str]]) -> None:
         """Make partitions known that were not."""

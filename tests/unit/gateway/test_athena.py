@@ -3,6 +3,7 @@
 import gzip
 import io
 import time
+from datetime import date
 from decimal import Decimal
 from typing import Annotated
 
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from botocore.exceptions import ClientError
+from pyathena import OperationalError, connect
+from pyathena.cursor import DictCursor
 
 from caudal.contract import Digits
 from caudal.pipeline import Pipeline
@@ -200,6 +203,8 @@ def test_named_queries_and_prepared_statements_are_kept(sql):
     sql.athena.create_prepared_statement(StatementName="add", WorkGroup="primary", QueryStatement="SELECT ? + 1")
     assert sql.rows("EXECUTE add USING 4") == [["5"]]
     assert sql.rows("EXECUTE add", ExecutionParameters=["5"]) == [["6"]]
+    found = sql.athena.batch_get_prepared_statement(PreparedStatementNames=["add", "nix"], WorkGroup="primary")
+    assert [one["QueryStatement"] for one in found["PreparedStatements"]] == ["SELECT ? + 1"]
     sql.run("PREPARE twice FROM SELECT 2 * ?")
     assert sql.rows("EXECUTE twice USING 4") == [["8"]]
     sql.run("DEALLOCATE PREPARE twice")
@@ -215,6 +220,7 @@ def test_the_catalog_is_glues(sql):
         sql.athena.get_table_metadata(CatalogName="AwsDataCatalog", DatabaseName="shop", TableName="nix")
 
 
+@pytest.mark.slow
 def test_executions_outlive_the_process(tmp_path):
     with endpoint(tmp_path) as aws:
         client = Sql(aws)
@@ -303,3 +309,28 @@ def test_a04_a_query_over_its_workgroups_limit_does_not_run(sql):
     told = sql.fails("SELECT * FROM big", WorkGroup="small")
     assert "partition columns dt" in told
     assert sql.rows("SELECT count(*) FROM big WHERE dt = '2'", WorkGroup="small") == [["0"]]
+
+
+def test_pyathena_works_unchanged(sql):
+    place = {"s3_staging_dir": "s3://results/py/", "region_name": "us-east-1", "poll_interval": 0.005,
+             "endpoint_url": sql.aws.address, "aws_access_key_id": "test", "aws_secret_access_key": "test"}
+    with connect(**place) as connection:
+        cursor = connection.cursor().execute("SELECT id, amount FROM shop.orders WHERE id = %(id)s", {"id": "o1"})
+        assert cursor.fetchall() == [("o1", Decimal("1.50"))]
+        assert [column[:2] for column in cursor.description] == [("id", "varchar"), ("amount", "decimal")]
+        found = connection.cursor(DictCursor).execute("SELECT DATE '2026-01-31' AS day, NULL AS nothing").fetchall()
+        assert found == [{"day": date(2026, 1, 31), "nothing": None}]
+        assert connection.cursor().execute("SHOW TABLES IN shop").fetchall() == [("orders",), ("orders_history",)]
+        with pytest.raises(OperationalError, match="COLUMN_NOT_FOUND"):
+            connection.cursor().execute("SELECT nope FROM shop.orders")
+
+
+def test_a_table_named_as_one_of_the_pipelines_is_not_mistaken_for_it(sql):
+    sql.put("orders/a.csv", b"9\n")
+    sql.declare("orders", [("id", "int")], LAZY, "s3://data/orders/")
+    assert sql.rows("SELECT a.id, b.id FROM db.orders a JOIN shop.orders b ON b.id = 'o1'") == [["9", "o1"]]
+    assert "hides the table" in sql.fails("WITH orders AS (SELECT 1 AS x) SELECT * FROM shop.orders")
+
+
+def test_a_database_may_be_quoted_in_the_context(sql):
+    assert sql.rows("SELECT count(*) FROM orders", "`shop`") == [["2"]]

@@ -107,3 +107,13 @@ def test_what_is_not_served_is_refused_by_name(sql):
     assert sql.fails("CREATE TABLE o WITH (format = 'ORC') AS SELECT 1 AS a").startswith("NOT_SUPPORTED: format ORC")
     assert sql.fails("CREATE TABLE o WITH (bucket_count = 2) AS SELECT 1 AS a").startswith("INVALID_TABLE_PROPERTY: ")
     assert sql.fails("MERGE INTO t USING s ON 1 = 1").startswith("SYNTAX_ERROR: ")
+
+
+def test_tables_of_one_name_are_told_apart(sql):
+    sql.run("CREATE DATABASE d1")
+    sql.run("CREATE DATABASE d2")
+    sql.run("CREATE TABLE d1.t AS SELECT 1 AS a")
+    sql.run("CREATE TABLE d2.t AS SELECT 2 AS a")
+    assert sql.rows("SELECT x.a, y.a FROM d1.t x CROSS JOIN d2.t y") == [["1", "2"]]
+    assert sql.rows("WITH t AS (SELECT 3 AS a) SELECT t.a, u.a FROM t CROSS JOIN d2.t u") == [["3", "2"]]
+    assert sql.rows("WITH t AS (SELECT a + 4 AS a FROM d1.t) SELECT a FROM t") == [["5"]]
