@@ -185,8 +185,8 @@ class _Parts(Transformer):  # type: ignore[type-arg]
             return str(data), dict(children)
         if data in ("add_partitions", "drop_partitions"):
             places = [child for child in children if child != ("lenient", True)]
-            parts = [place if isinstance(place, dict) else {"partition": place[1]} for place in places]
-            return str(data), {"lenient": ("lenient", True) in children, "parts": parts}
+            each = [place if isinstance(place, dict) else {"partition": place[1]} for place in places]
+            return str(data), {"lenient": ("lenient", True) in children, "parts": each}
         if data == "delimited":
             return str(data), dict(children)
         return str(data), children[0] if len(children) == 1 else children
