@@ -30,7 +30,7 @@ class Gateway:
         self._socket = _listen(host, port)
         self.address = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
         self._cloud = Cloud(stages, self.address, signatures.credentials)
-        self._app = App(self._cloud, Proxy(self._cloud.s3.url), signatures, local)
+        self._app = App(self._cloud, Proxy(self._cloud.s3.url, anyone=not signatures.credentials), signatures, local)
         self._server = uvicorn.Server(uvicorn.Config(
             self._app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS, backlog=2048,

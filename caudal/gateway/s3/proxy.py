@@ -15,14 +15,19 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"}
 """Headers that concern one connection; the others, the host's among them, are signed and stay as they are."""
+CONTENT_HASH = b"x-amz-content-sha256"
 PART_BYTES = 1 << 18
 
 
 class Proxy:
-    """An ASGI application that answers what the server answers whose URL `url` gives, once it is there."""
+    """An ASGI application that answers what the server answers whose URL `url` gives, once it is there.
 
-    def __init__(self, url: Callable[[], str]) -> None:
+    `anyone`: the server asks nobody for a key.
+    """
+
+    def __init__(self, url: Callable[[], str], anyone: bool = False) -> None:
         self._url = url
+        self._anyone = anyone
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +44,7 @@ class Proxy:
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         kept = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in kept]
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in (_unsigned(kept) if self._anyone else kept)]
         has_body = any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
         try:
             async with self._session.request(
@@ -54,6 +59,17 @@ class Proxy:
         """Close the connections."""
         if self._session is not None:
             await self._session.close()
+
+
+def _unsigned(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a body that is sent in chunks, as one whom nobody asks for a key sends them.
+
+    The server reads signed chunks by the key that signed them, also where it checks no signature: then any key is unknown.
+    """
+    if not dict(headers).get(CONTENT_HASH, b"").startswith(b"STREAMING-"):
+        return headers
+    kept = [(name, value) for name, value in headers if name not in (b"authorization", CONTENT_HASH)]
+    return [*kept, (CONTENT_HASH, b"STREAMING-UNSIGNED-PAYLOAD-TRAILER")]
 
 
 async def _body(receive: Receive) -> AsyncIterator[bytes]:
