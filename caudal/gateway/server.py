@@ -11,6 +11,7 @@ import uvicorn
 from caudal.errors import BackendError, ConfigError
 from caudal.gateway.app import App
 from caudal.gateway.cloud import Cloud
+from caudal.gateway.http2 import EitherProtocol
 from caudal.gateway.s3.proxy import Proxy
 from caudal.gateway.signatures import Signatures
 from caudal.pipeline import Stages
@@ -32,7 +33,7 @@ class Gateway:
         self._cloud = Cloud(stages, self.address, signatures.credentials)
         self._app = App(self._cloud, Proxy(self._cloud.s3.url, anyone=not signatures.credentials), signatures, local)
         self._server = uvicorn.Server(uvicorn.Config(
-            self._app, http="httptools", ws="none", lifespan="on", log_config=None, access_log=False,
+            self._app, http=EitherProtocol, ws="none", lifespan="on", log_config=None, access_log=False,
             server_header=False, proxy_headers=False, timeout_graceful_shutdown=STOP_SECONDS, backlog=2048,
         ))
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="aws", daemon=True)
