@@ -27,6 +27,8 @@ from caudal.rebuild import (
     swap_rebuilt,
 )
 
+pytestmark = pytest.mark.slow
+
 NAME = shadow_name("sale")
 
 

@@ -209,9 +209,9 @@ class Administration(Service):
         kinesis = self.cloud.service("kinesis").streams.find(StreamARN=StreamArn).description.name
 
         def change(table: Table) -> Table:
-            if table.destination is not None and table.destination.active:
+            if not self._forwarder.is_done(table):
                 raise invalid("Table is not in a valid state to enable Kinesis Streaming Destination: "
-                              f"{table.destination.stream} is its destination already.")
+                              "another is its destination, or changes are still on their way there.")
             return replace(table, destination=self._forwarder.begin(table, kinesis, precision))
 
         made = self.account.change(name, change).destination
@@ -222,7 +222,8 @@ class Administration(Service):
         self, *, TableName: str, StreamArn: str, EnableKinesisStreamingConfiguration: Answer | None = None,
     ) -> Answer:
         name = self.account.find(TableName).name
-        made = self._change_destination(name, StreamArn, active=False)
+        with self._forwarder.held(name):
+            made = self._change_destination(name, StreamArn, until=self.cloud.stages.stream.now(name))
         return self._destination(name, made, "DISABLING")
 
     def update_kinesis_streaming_destination(
@@ -247,7 +248,7 @@ class Administration(Service):
     def describe_kinesis_streaming_destination(self, *, TableName: str) -> Answer:
         table = self.account.find(TableName)
         found = table.destination
-        status = "ACTIVE" if found is not None and found.active else "DISABLED"
+        status = "ACTIVE" if found is not None and found.active else "DISABLED" if self._forwarder.is_done(table) else "DISABLING"
         shown = [] if found is None else [{
             "StreamArn": self.cloud.arn("kinesis", f"stream/{found.stream}"), "DestinationStatus": status, **_precision(found)}]
         return {"TableName": table.name, "KinesisDataStreamDestinations": shown}

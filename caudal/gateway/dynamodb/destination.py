@@ -35,13 +35,14 @@ class Forwarder:
         self._cloud, self._account = cloud, account
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
+        self._holds: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
 
     def start(self) -> None:
         """Go on where an earlier process stopped."""
         for name in self._account.names():
             destination = self._account.find(name).destination
-            if destination is not None and destination.active:
+            if destination is not None:
                 self._run(name, destination.journal)
 
     def close(self) -> None:
@@ -62,7 +63,17 @@ class Forwarder:
         """Positions up to which a table's changes are forwarded; the newest without a destination."""
         found = table.destination
         stream = self._cloud.stages.stream
-        return self._read_journal(found) if found is not None and found.active else stream.now(table.name)
+        return self._read_journal(found) if found is not None else stream.now(table.name)
+
+    def is_done(self, table: Table) -> bool:
+        """Whether nothing of a table goes anywhere, nor is on its way."""
+        found = table.destination
+        return found is None or (found.until is not None and _reaches(self._read_journal(found), found.until))
+
+    def held(self, table: str) -> threading.Lock:
+        """Held, nothing of the table is forwarded."""
+        with self._lock:
+            return self._holds.setdefault(table, threading.Lock())
 
     def _run(self, table: str, journal: str) -> None:
         with self._lock:
@@ -75,11 +86,12 @@ class Forwarder:
             try:
                 destination = self._account.find(name).destination
                 if destination is not None and destination.journal == journal:
-                    if not destination.active:
-                        return
                     positions = self._read_journal(destination)
+                    if destination.until is not None and _reaches(positions, destination.until):
+                        return
                     if self._cloud.stages.stream.wait(name, positions, WAIT_SECONDS):
-                        self._forward(self._account.find(name), destination, positions)
+                        with self.held(name):
+                            self._forward(self._account.find(name), positions)
                 elif not self._stop.wait(WAIT_SECONDS) and not self._is_still(name, journal):
                     return
             except CaudalError as error:
@@ -103,12 +115,15 @@ class Forwarder:
         last = stream.read(destination.journal, 0, end - 1)
         return msgspec.json.decode(last.raw(0), type=dict[int, int], strict=False)
 
-    def _forward(self, table: Table, destination: Destination, positions: Positions) -> None:
-        stream = self._cloud.stages.stream
+    def _forward(self, table: Table, positions: Positions) -> None:
+        stream, destination = self._cloud.stages.stream, table.destination
+        assert destination is not None
         for shard, ends in stream.ends(table.name).items():
-            if ends.next <= positions.get(shard, 0) or self._stop.is_set():
+            start = max(positions.get(shard, 0), ends.oldest)
+            stop = ends.next if destination.until is None else destination.until[shard]
+            if stop <= start or self._stop.is_set():
                 continue
-            run = stream.read(table.name, shard, max(positions.get(shard, 0), ends.oldest), READ_BYTES)
+            run = stream.read(table.name, shard, start, READ_BYTES)[: stop - start]
             positions[shard] = run.next
             kinesis = self._cloud.service("kinesis").streams
             live = kinesis.find(StreamName=destination.stream)
@@ -128,3 +143,7 @@ class Forwarder:
             partition = base64.b64encode(encode_key(change.key)).decode()[:256]
             made.append((partition, msgspec.json.encode(record), None))
         return made
+
+
+def _reaches(positions: Positions, until: Positions) -> bool:
+    return all(positions.get(shard, 0) >= position for shard, position in until.items())

@@ -52,8 +52,14 @@ class Destination(msgspec.Struct, frozen=True):
     journal: str
     """Name of the stream, beside its records, that says how far they reach."""
     since: dict[int, int]
-    active: bool = True
+    until: dict[int, int] | None = None
+    """Once it is switched off, the positions after the last records that go there."""
     precision: str = "MILLISECOND"
+
+    @property
+    def active(self) -> bool:
+        """Whether it is switched on."""
+        return self.until is None
 
 
 class Table(msgspec.Struct, frozen=True):

@@ -11,6 +11,8 @@ PIPELINE = """
 from typing import Annotated
 from caudal import Delivery, Pipeline, personal
 
+pytestmark = pytest.mark.slow
+
 shop = Pipeline("shop")
 
 def made(item):

@@ -10,6 +10,8 @@ from tests.unit.gateway.zips import zipped
 
 CODE = """
 import base64, json
+
+pytestmark = pytest.mark.slow
 SEEN = {seen!r}
 
 def data(record):

@@ -22,6 +22,8 @@ ROLE = "arn:aws:iam::000000000000:role/r"
 TO_CSV = """
 import base64, json
 
+pytestmark = pytest.mark.slow
+
 def handler(event, context):
     made = []
     for record in event["records"]:

@@ -14,6 +14,8 @@ from pyarrow import fs
 
 from tests.unit.gateway.conftest import endpoint
 
+pytestmark = pytest.mark.slow
+
 PATIENT = Config(retries={"total_max_attempts": 10}, signature_version="s3v4")
 
 

@@ -33,6 +33,8 @@ open(os.environ["SM_OUTPUT_DATA_DIR"] + "/report.txt", "w").write("done")
 """
 INFER = """
 import json, os
+
+pytestmark = pytest.mark.slow
 def model_fn(folder):
     return json.load(open(folder + "/model.json"))
 def predict_fn(data, model):

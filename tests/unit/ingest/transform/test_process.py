@@ -26,6 +26,8 @@ from caudal.ingest.transform import open_transform, process
 from caudal.loader import load_pipeline
 from caudal.records import Records
 
+pytestmark = pytest.mark.slow
+
 
 class Sale:
     id: str
