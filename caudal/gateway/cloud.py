@@ -18,6 +18,7 @@ ACCOUNT = "000000000000"
 """The account whose the resources are."""
 
 SERVICES: dict[str, str] = {
+    "athena": "caudal.gateway.athena.service:Athena",
     "dynamodb": "caudal.gateway.dynamodb.service:DynamoDB",
     "dynamodbstreams": "caudal.gateway.dynamodbstreams:DynamoDBStreams",
     "firehose": "caudal.gateway.firehose.service:Firehose",

@@ -63,6 +63,11 @@ def _name(kind: pa.DataType, engine: int) -> str:
     if at.is_list(kind) or at.is_large_list(kind):
         inner = _name(kind.value_type, engine)
         return f"ARRAY({inner})" if engine == 1 else f"{inner}[]"
+    if at.is_map(kind):
+        return f"MAP({_name(kind.key_type, engine)}, {_name(kind.item_type, engine)})"
+    if at.is_struct(kind):
+        fields = ", ".join(f"{field.name} {_name(field.type, engine)}" for field in kind)
+        return f"{'ROW' if engine == 1 else 'STRUCT'}({fields})"
     for fits, *names in _NAMES:
         if fits(kind):
             return names[engine - 1]

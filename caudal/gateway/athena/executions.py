@@ -1,0 +1,237 @@
+"""Executions: queued, run by a few threads, remembered; their results in S3."""
+
+import hashlib
+import json
+import logging
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+
+from caudal.errors import AlreadyExists, CaudalError, NotFound
+from caudal.gateway.athena.errors import failure
+from caudal.gateway.athena.hive import column_info
+from caudal.gateway.athena.results import as_texts, from_csv, from_lines, to_csv, to_lines
+from caudal.gateway.athena.statements import kind_of
+from caudal.gateway.documents import Document, Documents
+from caudal.gateway.faults import AwsError
+from caudal.gateway.s3.objects import Objects, split_url
+
+LIVE, DONE, TOKEN, REUSE = "athena.live", "athena.execution", "athena.token", "athena.reuse"
+THREADS = 8
+KEPT_BYTES = 64 << 20
+"""Results that are kept in memory for GetQueryResults, in all."""
+
+log = logging.getLogger("caudal.gateway")
+
+
+class Outcome(NamedTuple):
+    """What a statement came to."""
+
+    table: pa.Table
+    scanned: int = 0
+    """Bytes read."""
+    written: list[str] | None = None
+    """URLs of the objects that it wrote, if it writes any."""
+    rows: int | None = None
+    """Rows that it wrote."""
+
+
+Run = Callable[[Document, Callable[[], bool]], Outcome]
+"""Runs an execution's statement; the second argument says whether it was stopped meanwhile."""
+
+
+class Executions:
+    """The executions of one endpoint."""
+
+    def __init__(self, documents: Documents, objects: Objects, run: Run) -> None:
+        self._documents, self._objects, self._run = documents, objects, run
+        self._threads = ThreadPoolExecutor(THREADS, "athena")
+        self._lock = threading.Lock()
+        self._live: dict[str, Document] = {}
+        self._kept: OrderedDict[str, pa.Table] = OrderedDict()
+
+    def start(self) -> None:
+        """What the last process did not end has failed."""
+        for id, execution in self._documents.all(LIVE).items():
+            if self._documents.get(DONE, id) is None:
+                error = failure(RuntimeError())
+                error |= {"Retryable": True, "ErrorMessage": "GENERIC_INTERNAL_ERROR: the endpoint was started anew meanwhile"}
+                self._end(execution, "FAILED", error)
+            self._documents.remove(LIVE, id)
+
+    def close(self) -> None:
+        """Wait for what runs."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def submit(self, token: str, asked: Document, reuse_seconds: float | None) -> str:
+        """Start a statement; the same token again gives the same execution. Raises AwsError."""
+        id = str(uuid.uuid4())
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        if token:
+            try:
+                self._documents.create(TOKEN, token, {"id": id, "digest": digest})
+            except AlreadyExists:
+                known = self._documents.get(TOKEN, token) or {}
+                if known.get("digest") != digest:
+                    raise AwsError("InvalidRequestException", "Idempotent parameters do not match") from None
+                return str(known["id"])
+        statement, sub, suffix = kind_of(asked["Query"])
+        folder = asked["OutputLocation"].rstrip("/")
+        execution = {**asked, "Id": id, "State": "QUEUED", "Submitted": time.time(), "StatementType": statement,
+                     "SubstatementType": sub, "Folder": folder, "Output": f"{folder}/{id}{suffix}", "Digest": _same(asked)}
+        earlier = self._reusable(execution, reuse_seconds) if reuse_seconds is not None else None
+        if earlier is not None:
+            execution |= {name: earlier[name] for name in ("Output", "Columns")} | {"Reused": True}
+            self._end(execution, "SUCCEEDED", None)
+            return id
+        with self._lock:
+            self._live[id] = execution
+        self._documents.put(LIVE, id, execution)
+        self._threads.submit(self._work, id)
+        return id
+
+    def _reusable(self, execution: Document, seconds: float) -> Document | None:
+        known = self._documents.get(REUSE, execution["Digest"])
+        if known is None or execution["SubstatementType"] != "SELECT" or known["at"] < time.time() - seconds:
+            return None
+        return self._documents.get(DONE, known["id"])
+
+    def get(self, id: str) -> Document:
+        """An execution. Raises AwsError."""
+        found = self._live.get(id) or self._documents.get(DONE, id)
+        if found is None:
+            raise AwsError("InvalidRequestException", f"QueryExecution {id} was not found")
+        return found
+
+    def ids(self, workgroup: str) -> list[str]:
+        """Those of a workgroup, the newest first."""
+        everything = [*self._documents.all(DONE).values(), *list(self._live.values())]
+        mine = {one["Id"]: one["Submitted"] for one in everything if one["WorkGroup"] == workgroup}
+        return sorted(mine, key=lambda id: -mine[id])
+
+    def stop(self, id: str) -> None:
+        """Cancel one, if it has not ended. Its statement ends by itself, and writes nothing any more. Raises AwsError."""
+        self.get(id)
+        with self._lock:
+            execution = self._live.get(id)
+            if execution is None or execution["State"] not in ("QUEUED", "RUNNING"):
+                return
+            execution["State"] = "CANCELLED"
+        self._end(execution, "CANCELLED", None)
+
+    def _work(self, id: str) -> None:
+        with self._lock:
+            execution = self._live.get(id)
+            if execution is None or execution["State"] != "QUEUED":
+                return
+            execution |= {"State": "RUNNING", "Started": time.time()}
+        try:
+            outcome = self._run(execution, lambda: execution["State"] == "CANCELLED")
+            if execution["State"] == "CANCELLED":
+                return
+            ended = time.time()
+            execution["EngineMillis"] = round((ended - execution["Started"]) * 1000)
+            self._keep(execution, outcome)
+            error = None
+        except Exception as raised:
+            if not isinstance(raised, CaudalError):
+                log.error("athena: %s", type(raised).__name__, exc_info=raised)
+            error = failure(raised)
+        with self._lock:
+            if execution["State"] == "CANCELLED":
+                return
+            execution["State"] = "ENDING"  # from here on nobody stops it
+        self._end(execution, "FAILED" if error else "SUCCEEDED", error)
+
+    def _keep(self, execution: Document, outcome: Outcome) -> None:
+        """Write the results where the client asked for them."""
+        texts = as_texts(outcome.table)
+        execution |= {"Columns": [column_info(field) for field in outcome.table.schema], "Scanned": outcome.scanned}
+        bucket, key = split_url(execution["Output"])
+        query = execution["SubstatementType"] == "SELECT"
+        try:
+            if outcome.written is not None:
+                execution |= {"Manifest": f"{execution['Folder']}/{execution['Id']}-manifest.csv", "Rows": outcome.rows}
+                _, manifest = split_url(execution["Manifest"])
+                self._objects.put(bucket, manifest, "".join(f"{url}\n" for url in outcome.written).encode())
+            if query or outcome.written is None:
+                self._objects.put(bucket, key, to_csv(texts) if query else to_lines(texts))
+            described = json.dumps({"ColumnInfo": execution["Columns"]}).encode()
+            self._objects.put(bucket, f"{key}.metadata", described)
+        except NotFound:
+            raise AwsError("InvalidRequestException", f"Unable to verify/create output bucket {bucket}") from None
+        self._remember(execution["Id"], texts)
+
+    def _end(self, execution: Document, state: str, error: dict[str, Any] | None) -> None:
+        ended = {**execution, "State": state, "Ended": time.time(), "Error": error}
+        self._documents.put(DONE, execution["Id"], ended)
+        if state == "SUCCEEDED" and execution["SubstatementType"] == "SELECT" and not execution.get("Reused"):
+            self._documents.put(REUSE, execution["Digest"], {"id": execution["Id"], "at": ended["Ended"]})
+        self._documents.remove(LIVE, execution["Id"])
+        self._live.pop(execution["Id"], None)
+
+    def _remember(self, id: str, texts: pa.Table) -> None:
+        with self._lock:
+            self._kept[id] = texts
+            while sum(table.nbytes for table in self._kept.values()) > KEPT_BYTES:
+                self._kept.popitem(last=False)
+
+    def results(self, execution: Document) -> pa.Table:
+        """The rows of one that succeeded, as text: from S3, unless they are still known. Raises AwsError."""
+        if (known := self._kept.get(execution["Id"])) is not None:
+            return known
+        names = [column["Name"] for column in execution["Columns"]]
+        if execution.get("Manifest") or not names:
+            return pa.table({})
+        try:
+            data = self._objects.get(*split_url(execution["Output"]))
+        except NotFound:
+            raise AwsError("InvalidRequestException", f"Could not find results at {execution['Output']}") from None
+        texts = from_csv(data) if execution["SubstatementType"] == "SELECT" else from_lines(data, names)
+        self._remember(execution["Id"], texts)
+        return texts
+
+
+def _same(asked: Document) -> str:
+    """Equal for statements whose result may be used again."""
+    parts = [asked[name] for name in ("Query", "WorkGroup", "Database", "Parameters")]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def shown(execution: Document) -> dict[str, Any]:
+    """An execution as the API has it."""
+    status: dict[str, Any] = {"State": "RUNNING" if execution["State"] == "ENDING" else execution["State"],
+                              "SubmissionDateTime": datetime.fromtimestamp(execution["Submitted"], UTC)}
+    ended = execution.get("Ended")
+    if ended is not None:
+        status["CompletionDateTime"] = datetime.fromtimestamp(ended, UTC)
+    if execution.get("Error"):
+        status |= {"AthenaError": execution["Error"], "StateChangeReason": execution["Error"]["ErrorMessage"]}
+    if execution["State"] == "CANCELLED":
+        status["StateChangeReason"] = "Query cancelled by user"
+    started = execution.get("Started", execution["Submitted"])
+    statistics = {
+        "EngineExecutionTimeInMillis": execution.get("EngineMillis", 0), "DataScannedInBytes": execution.get("Scanned", 0),
+        "TotalExecutionTimeInMillis": round(((ended or time.time()) - execution["Submitted"]) * 1000),
+        "QueryQueueTimeInMillis": round((started - execution["Submitted"]) * 1000),
+        "ServiceProcessingTimeInMillis": 0,
+        "ResultReuseInformation": {"ReusedPreviousResult": bool(execution.get("Reused"))},
+    }
+    if execution.get("Manifest"):
+        statistics["DataManifestLocation"] = execution["Manifest"]
+    context = {"Database": execution["Database"], "Catalog": execution["Catalog"]}
+    return {
+        "QueryExecutionId": execution["Id"], "Query": execution["Query"], "StatementType": execution["StatementType"],
+        "SubstatementType": execution["SubstatementType"], "ResultConfiguration": {"OutputLocation": execution["Output"]},
+        "QueryExecutionContext": {name: value for name, value in context.items() if value}, "Status": status,
+        "Statistics": statistics, "WorkGroup": execution["WorkGroup"],
+        "EngineVersion": {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"},
+        **({"ExecutionParameters": execution["Parameters"]} if execution["Parameters"] else {}),
+    }
