@@ -81,7 +81,7 @@ class Http2Protocol(asyncio.Protocol):
         self._flush()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._state.connections.discard(self)  # type: ignore[arg-type]
+        self._state.connections.discard(self)
         for request in self._requests.values():
             request.received.put_nowait({"type": "http.disconnect"})
             if request.task is not None:

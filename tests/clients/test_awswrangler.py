@@ -34,6 +34,10 @@ assert list(wr.catalog.databases()["Database"]) == ["market", "shop"], wr.catalo
 assert list(wr.catalog.tables(database="market")["Table"]) == ["sale"]
 found = wr.catalog.get_partitions("market", "sale", expression="day = '2026-01-02'")
 assert found == {"s3://lake/sale/day=2026-01-02/": ["2026-01-02"]}, found
+question = "SELECT id, who, day FROM sale WHERE id > :least ORDER BY id"
+for n, how in enumerate(({"ctas_approach": True}, {"ctas_approach": False}, {"ctas_approach": False, "unload_approach": True})):
+    asked = wr.athena.read_sql_query(question, database="market", params={"least": 4}, s3_output=f"s3://lake/results/{n}/", **how)
+    assert sorted(map(int, asked.id)) == [5, 6] and set(map(str, asked.day)) == {"2026-01-01", "2026-01-02"}, (how, asked)
 wr.s3.to_parquet(frame, "s3://lake/sale/", dataset=True, database="market", table="sale", partition_cols=["day"], mode="overwrite_partitions")
 assert len(wr.s3.read_parquet("s3://lake/sale/", dataset=True)) == 3
 wr.s3.to_csv(frame, "s3://lake/csv/", dataset=True, database="market", table="as_csv", index=False)

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 import boto3
 from pyathena import connect
-from pyathena.arrow.cursor import ArrowCursor
 from pyathena.cursor import DictCursor
 from pyathena.pandas.cursor import PandasCursor
 from sqlalchemy import create_engine, text
@@ -29,7 +28,6 @@ assert [column[:2] for column in cursor.description] == [("id", "integer"), ("wh
 assert cursor.execute("SELECT who FROM sale WHERE id = %(id)s", {"id": 1}).fetchone() == ("ann",)
 assert connection.cursor(DictCursor).execute(question).fetchone() == {"id": 1, "who": "ann", "amount": Decimal("1.10")}
 assert list(connection.cursor(PandasCursor).execute(question).as_pandas().id) == [1, 2]
-assert connection.cursor(ArrowCursor).execute(question).as_arrow()["id"].to_pylist() == [1, 2]
 try:
     cursor.execute("SELECT none FROM sale")
     raise SystemExit("a column that is not there was found")
@@ -43,6 +41,6 @@ print("done")
 
 
 def test_cursors_and_sqlalchemy_ask_athena(clients):
-    python = python_with("pyathena", "pyathena[arrow,pandas,sqlalchemy]>=3") / "python"
+    python = python_with("pyathena", "pyathena[pandas,sqlalchemy]>=3") / "python"
     (clients.folder / "script.py").write_text(SCRIPT)
     assert clients.run(python, "script.py").strip().endswith("done")

@@ -25,7 +25,7 @@ def address(tmp_path):
     shutil.copy(EXAMPLE / "pipeline.py", tmp_path)
     gateway, api = free_port(), free_port()
     (tmp_path / "caudal.toml").write_text(f'[gateway]\nurl = "http://127.0.0.1:{gateway}"\n[endpoint]\nurl = "http://127.0.0.1:{api}"\n')
-    with open(tmp_path / "log.txt", "w") as out:
+    with (tmp_path / "log.txt").open("w") as out:
         up = subprocess.Popen([sys.executable, "-m", "caudal.cli", "up", "--aws"], cwd=tmp_path, stdout=out, stderr=out)
     until = time.monotonic() + START_SECONDS
     while "AWS's APIs listen" not in (told := (tmp_path / "log.txt").read_text()):

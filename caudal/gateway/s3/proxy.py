@@ -44,7 +44,8 @@ class Proxy:
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         kept = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
-        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in (_unsigned(kept) if self._anyone else kept)]
+        kept = _unsigned(kept) if self._anyone else kept
+        headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in kept]
         has_body = any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
         try:
             async with self._session.request(
