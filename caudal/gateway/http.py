@@ -2,11 +2,11 @@
 
 import msgspec
 
-from caudal.serve.server import Quiet
+from caudal.gateway.http2 import EitherProtocol
 
 
-class AwsHttp(Quiet):
-    """The protocol of every server of ours, with an error of AWS's shape."""
+class AwsHttp(EitherProtocol):
+    """HTTP/1.1 or HTTP/2, with an error of AWS's shape for what is neither."""
 
     def send_400_response(self, msg: str) -> None:
         body = msgspec.json.encode({"__type": "BadRequest", "message": msg, "Message": msg})

@@ -11,7 +11,10 @@ HEAD = """# AWS's own APIs
 `AWS_ENDPOINT_URL=http://127.0.0.1:4566` alone. It needs `pip install 'caudal[aws]'`, and no pipeline file: in an empty
 folder AWS's APIs alone run, and what clients create lies in `caudal-data/` there. An operation is served in full, or
 refused by its name with AWS's own `UnknownOperationException`; no answer is canned. This page is generated from
-`caudal/gateway/`.
+`caudal/gateway/`; a whole shop that names nothing but AWS is [examples/aws_shop](../examples/aws_shop/README.md).
+
+The port speaks HTTP/1.1 and, for clients that begin with it, HTTP/2. Proven with boto3, the AWS command line, AWS's SDK for
+JavaScript 3, awswrangler, PyAthena and PyIceberg's GlueCatalog, unchanged: `tests/clients`.
 
 S3 is SeaweedFS, a process beside the endpoint that starts with the first request for it; requests that are no other
 service's are handed on to it as they are.

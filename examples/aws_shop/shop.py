@@ -13,7 +13,7 @@ import time
 import uuid
 import zipfile
 from collections import Counter
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -99,7 +99,8 @@ class Shop:
             DeliveryStreamName=self.name, DeliveryStreamType="KinesisStreamAsSource",
             KinesisStreamSourceConfiguration={"KinesisStreamARN": self.stream_arn(), "RoleARN": self.role},
             ExtendedS3DestinationConfiguration={
-                "RoleARN": self.role, "BucketARN": f"arn:aws:s3:::{self.bucket}", "Prefix": "purchase/", "ErrorOutputPrefix": "failed/",
+                "RoleARN": self.role, "BucketARN": f"arn:aws:s3:::{self.bucket}",
+                "Prefix": "purchase/", "ErrorOutputPrefix": "failed/",
                 "BufferingHints": {"SizeInMBs": 1, "IntervalInSeconds": 1},
                 "ProcessingConfiguration": {"Enabled": True, "Processors": [
                     {"Type": "Lambda", "Parameters": [{"ParameterName": "LambdaArn", "ParameterValue": f"{function}:$LATEST"}]},
@@ -149,10 +150,11 @@ class Shop:
         def state():
             for page in s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket):
                 for key in {found["Key"] for found in page.get("Contents", [])} - seen:
-                    if key.startswith("failed/"):
-                        raise SystemExit(f"Firehose could not deliver: {s3.get_object(Bucket=self.bucket, Key=key)['Body'].read(500)}")
-                    if key.startswith("purchase/"):
-                        lines.update(s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().splitlines())
+                    if key.startswith(("failed/", "purchase/")):
+                        data = s3.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+                        if key.startswith("failed/"):
+                            raise SystemExit(f"Firehose could not deliver: {data[:500].decode()}")
+                        lines.update(data.splitlines())
                     seen.add(key)
             return "there" if len(lines) == count else "waiting"
 
@@ -259,7 +261,7 @@ def step(work, *arguments):
 
 def main():
     """Everything, from an empty account to recommendations."""
-    unique = datetime.now(timezone.utc).strftime("%Y%m%d%H%M%S") + uuid.uuid4().hex[:6]
+    unique = datetime.now(UTC).strftime("%Y%m%d%H%M%S") + uuid.uuid4().hex[:6]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default=f"shop-{unique}", help="what table, stream, function, job and endpoint are called")
     parser.add_argument("--bucket", help="the bucket that is made; by default named as the rest")
@@ -267,7 +269,7 @@ def main():
     parser.add_argument("--image", default=IMAGE, help="SageMaker's container for scikit-learn in the region")
     parser.add_argument("--region", default="us-east-1")
     given = parser.parse_args()
-    with open(HERE / "purchases.csv", newline="", encoding="utf-8") as file:
+    with (HERE / "purchases.csv").open(newline="", encoding="utf-8") as file:
         purchases = list(csv.DictReader(file))
     shop = Shop(given.name, given.bucket or given.name, given.role, given.image, given.region)
     for create in (shop.create_bucket, shop.create_table, shop.create_delivery, shop.create_schema):

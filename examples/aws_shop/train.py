@@ -17,8 +17,7 @@ def read(folder):
     for path in sorted(Path(folder).rglob("*")):
         if path.is_file():
             with path.open(newline="", encoding="utf-8") as file:
-                for row in csv.reader(file, quoting=csv.QUOTE_NONE, escapechar="\\"):
-                    purchase = dict(zip(COLUMNS, row))
+                for purchase in csv.DictReader(file, COLUMNS, quoting=csv.QUOTE_NONE, escapechar="\\"):
                     lines[purchase["basket_id"], purchase["product_id"]] = purchase
     return list(lines.values())
 

@@ -29,7 +29,7 @@ def installed(name, packages, *commands):
     """A folder in which the commands installed the packages: kept until other packages are asked for."""
     folder = KEPT / name
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as lock:  # tests may run in several processes
+    with (folder / "lock").open("w") as lock:  # tests may run in several processes
         fcntl.flock(lock, fcntl.LOCK_EX)
         mark, asked = folder / "installed", "\n".join(packages)
         if not mark.exists() or mark.read_text() != asked:

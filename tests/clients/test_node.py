@@ -38,9 +38,8 @@ console.log(JSON.stringify({ updated: updated.Attributes, refused, found: found.
 
 KINESIS = """
 import { KinesisClient, CreateStreamCommand, GetRecordsCommand, GetShardIteratorCommand, PutRecordsCommand, waitUntilStreamExists } from "@aws-sdk/client-kinesis";
-import { NodeHttpHandler } from "@smithy/node-http-handler";
 
-const client = new KinesisClient({ requestHandler: new NodeHttpHandler() });  // HTTP/1.1
+const client = new KinesisClient({});  // by HTTP/2
 await client.send(new CreateStreamCommand({ StreamName: "clicks", ShardCount: 1 }));
 await waitUntilStreamExists({ client, maxWaitTime: 60 }, { StreamName: "clicks" });
 const put = await client.send(new PutRecordsCommand({
@@ -55,7 +54,7 @@ console.log(JSON.stringify({ failed: put.FailedRecordCount, got: got.Records.map
 
 @pytest.fixture
 def node(clients):
-    folder = node_with("node", "@aws-sdk/client-dynamodb@3", "@aws-sdk/client-kinesis@3", "@aws-sdk/lib-dynamodb@3", "@smithy/node-http-handler")
+    folder = node_with("node", "@aws-sdk/client-dynamodb@3", "@aws-sdk/client-kinesis@3", "@aws-sdk/lib-dynamodb@3")
 
     def run(script):
         file = folder / f"{clients.folder.name}.mjs"  # where it finds its packages

@@ -6,6 +6,7 @@ import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.types import StringType
 
 pytestmark = pytest.mark.slow
 
@@ -22,14 +23,14 @@ def open_catalog(clients):
 
 def test_appends_at_once_lose_no_row(open_catalog):
     catalog = open_catalog()
-    catalog.create_namespace("shop")
-    catalog.create_table("shop.sale", pa.schema([("id", pa.int64()), ("who", pa.string())]))
+    catalog.create_namespace("market")
+    catalog.create_table("market.sale", pa.schema([("id", pa.int64()), ("who", pa.string())]))
 
     def append(n):
         mine, tries = open_catalog(), 0
         while True:
             try:
-                mine.load_table("shop.sale").append(pa.table({"id": [n], "who": [f"user {n}"]}))
+                mine.load_table("market.sale").append(pa.table({"id": [n], "who": [f"user {n}"]}))
                 return tries
             except CommitFailedException:  # another came first: Glue refuses the stale version
                 tries += 1
@@ -37,21 +38,21 @@ def test_appends_at_once_lose_no_row(open_catalog):
 
     with ThreadPoolExecutor(WRITERS) as threads:
         assert sum(threads.map(append, range(WRITERS))) > 0
-    assert sorted(open_catalog().load_table("shop.sale").scan().to_arrow()["id"].to_pylist()) == list(range(WRITERS))
+    assert sorted(open_catalog().load_table("market.sale").scan().to_arrow()["id"].to_pylist()) == list(range(WRITERS))
 
 
 def test_a_table_is_renamed_evolved_and_dropped(open_catalog):
     catalog = open_catalog()
-    catalog.create_namespace("shop", {"comment": "the shop's"})
-    table = catalog.create_table("shop.first", pa.schema([("id", pa.int64())]))
+    catalog.create_namespace("market", {"comment": "the shop's"})
+    table = catalog.create_table("market.first", pa.schema([("id", pa.int64())]))
     table.append(pa.table({"id": [1]}))
     with table.update_schema() as update:
-        update.add_column("who", __import__("pyiceberg.types", fromlist=["StringType"]).StringType())
-    catalog.rename_table("shop.first", "shop.second")
-    assert catalog.list_tables("shop") == [("shop", "second")]
-    assert catalog.load_table("shop.second").scan().to_arrow().to_pylist() == [{"id": 1, "who": None}]
-    catalog.drop_table("shop.second")
+        update.add_column("who", StringType())
+    catalog.rename_table("market.first", "market.second")
+    assert catalog.list_tables("market") == [("market", "second")]
+    assert catalog.load_table("market.second").scan().to_arrow().to_pylist() == [{"id": 1, "who": None}]
+    catalog.drop_table("market.second")
     with pytest.raises(NoSuchTableError):
-        catalog.load_table("shop.second")
-    catalog.drop_namespace("shop")
-    assert catalog.list_namespaces() == []
+        catalog.load_table("market.second")
+    catalog.drop_namespace("market")
+    assert catalog.list_namespaces() == [("shop",)]  # the pipeline's own

@@ -16,6 +16,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"expect", b"upgrade", b"te", b"trailer"}
 """Headers that concern one connection; the others, the host's among them, are signed and stay as they are."""
+CONTENT_HASH = b"x-amz-content-sha256"
 PART_BYTES = 1 << 18
 CLOSE = (b"connection", b"close")
 
@@ -23,7 +24,8 @@ CLOSE = (b"connection", b"close")
 class Proxy:
     """An ASGI application that answers what the server answers whose URL `url` gives, once it is there.
 
-    `buckets`, if given, answers for their list: SeaweedFS shows nobody's buckets to those whose name it does not check.
+    `buckets`, if given, answers for their list, and the server asks nobody for a key: SeaweedFS shows nobody's buckets to those
+    whose name it does not check.
     """
 
     def __init__(self, url: Callable[[], str], buckets: Callable[[], list[Bucket]] | None = None) -> None:
@@ -50,6 +52,7 @@ class Proxy:
         path = scope.get("raw_path", scope["path"].encode()).decode("latin-1")
         query = scope["query_string"].decode("latin-1")
         kept = [(name, value) for name, value in scope["headers"] if name not in HOP_BY_HOP]
+        kept = _unsigned(kept) if self._buckets is not None else kept
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in kept]
         has_body = any(name in (b"content-length", b"transfer-encoding") and value != b"0" for name, value in scope["headers"])
         body, has_begun = _Body(receive) if has_body else None, False
@@ -85,6 +88,17 @@ class _Body:
             self.ended = not message.get("more_body")
             if message.get("body"):
                 yield message["body"]
+
+
+def _unsigned(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a body that is sent in chunks, as one whom nobody asks for a key sends them.
+
+    The server reads signed chunks by the key that signed them, also where it checks no signature: then any key is unknown.
+    """
+    if not dict(headers).get(CONTENT_HASH, b"").startswith(b"STREAMING-"):
+        return headers
+    kept = [(name, value) for name, value in headers if name not in (b"authorization", CONTENT_HASH)]
+    return [*kept, (CONTENT_HASH, b"STREAMING-UNSIGNED-PAYLOAD-TRAILER")]
 
 
 async def _hand_back(answer: aiohttp.ClientResponse, send: Send, stays: bool) -> None:

@@ -10,6 +10,7 @@ import urllib.request
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from pyarrow import fs
 
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.raw import connect
@@ -63,6 +64,33 @@ def test_a_bucket_may_stand_in_the_hosts_name(opened, s3):
     connection = http.client.HTTPConnection(opened.address.removeprefix("http://"), timeout=10)
     connection.request("GET", "/named", headers={"host": "lake.localhost"})
     assert connection.getresponse().read() == b"1"
+    connection.close()
+
+
+def test_arrows_own_client_writes_and_reads(opened):
+    files = fs.S3FileSystem(endpoint_override=opened.address, region="us-east-1", access_key="any", secret_key="any")
+    with files.open_output_stream("lake/from/arrow") as out:
+        out.write(b"columns" * 1000)
+    with files.open_input_stream("lake/from/arrow") as read:
+        assert read.read() == b"columns" * 1000
+
+
+@pytest.mark.parametrize("kind", ["STREAMING-AWS4-HMAC-SHA256-PAYLOAD", "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"])
+def test_a_body_sent_in_signed_chunks_is_stored_without_their_frames(opened, s3, kind):
+    signature = ";chunk-signature=" + 64 * "0" if "HMAC" in kind else ""
+    trailer = b"x-amz-checksum-crc32:NhCmhg==\r\n" if "TRAILER" in kind else b""
+    body = f"5{signature}\r\nhello\r\n0{signature}\r\n".encode() + trailer + b"\r\n"
+    scope = "any/20261125/us-east-1/s3/aws4_request"
+    headers = {
+        "authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={64 * '0'}", "x-amz-date": "20261125T000000Z",
+        "x-amz-content-sha256": kind, "x-amz-decoded-content-length": "5", "content-encoding": "aws-chunked",
+        **({"x-amz-trailer": "x-amz-checksum-crc32"} if trailer else {}),
+    }
+    connection = http.client.HTTPConnection(opened.address.removeprefix("http://"), timeout=10)
+    connection.request("PUT", "/lake/chunked", body, headers)
+    answer = connection.getresponse()
+    assert (answer.status, answer.read()) == (200, b"")
+    assert s3.get_object(Bucket="lake", Key="chunked")["Body"].read() == b"hello"
     connection.close()
 
 
