@@ -1,12 +1,13 @@
 """AWS's SDK for JavaScript, version 3."""
 
 import json
+import shutil
 
 import pytest
 
 from tests.clients.conftest import node_with
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("npm") is None, reason="this machine has no Node")]
 
 DYNAMODB = """
 import { DynamoDBClient, CreateTableCommand, waitUntilTableExists } from "@aws-sdk/client-dynamodb";

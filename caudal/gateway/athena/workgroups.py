@@ -60,7 +60,7 @@ class WorkGroups(Service):
             self.documents.create(GROUP, Name, document)
         except AlreadyExists:
             raise AwsError(BAD, f"WorkGroup {Name} is already created.") from None
-        self._tags.set(self.cloud.arn("athena", f"workgroup/{Name}"), {tag["Key"]: tag.get("Value", "") for tag in Tags or []})
+        self._tags.set(self.cloud.arn("athena", f"workgroup/{Name}"), _pairs(Tags))
 
     def get_work_group(self, *, WorkGroup: str) -> Answer:
         group = self.workgroup(WorkGroup)
@@ -189,10 +189,16 @@ class WorkGroups(Service):
         return {"Tags": [{"Key": key, "Value": value} for key, value in self._tags.get(ResourceARN).items()]}
 
     def tag_resource(self, *, ResourceARN: str, Tags: list[Answer]) -> None:
-        self._tags.add(ResourceARN, {tag["Key"]: tag.get("Value", "") for tag in Tags})
+        self._tags.add(ResourceARN, _pairs(Tags))
 
     def untag_resource(self, *, ResourceARN: str, TagKeys: list[str]) -> None:
         self._tags.remove(ResourceARN, TagKeys)
+
+
+def _pairs(tags: list[Answer] | None) -> dict[str, str]:
+    if any("Key" not in tag for tag in tags or []):
+        raise AwsError("InvalidRequestException", "a tag has no Key")
+    return {tag["Key"]: tag.get("Value", "") for tag in tags or []}
 
 
 def _no_statement(name: str, workgroup: str) -> AwsError:

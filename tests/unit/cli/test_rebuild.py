@@ -7,11 +7,11 @@ import pytest
 
 from caudal.cli.endings import run
 
+pytestmark = pytest.mark.slow
+
 PIPELINE = """
 from typing import Annotated
 from caudal import Delivery, Pipeline, personal
-
-pytestmark = pytest.mark.slow
 
 shop = Pipeline("shop")
 

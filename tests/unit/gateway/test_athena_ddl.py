@@ -9,6 +9,8 @@ from caudal.pipeline import Pipeline
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.test_athena import Sql
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def sql(tmp_path_factory):

@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError
 from caudal.gateway.glue.guess import guess, merged, type_of, wider
 from tests.unit.gateway.conftest import endpoint
 
+pytestmark = pytest.mark.slow
+
 ROLE = "arn:aws:iam::000000000000:role/r"
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from tests.unit.gateway.conftest import endpoint
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def aws(tmp_path_factory):

@@ -13,6 +13,8 @@ from botocore.exceptions import ClientError
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.zips import zipped
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import os, sys, time
 calls = 0

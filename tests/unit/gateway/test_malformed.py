@@ -15,6 +15,8 @@ from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.raw import connect, request, send
 from tests.unit.gateway.shapes import members_of, served
 
+pytestmark = pytest.mark.slow
+
 FORM = "application/x-www-form-urlencoded"
 LIST = "Kinesis_20131202.ListStreams"
 QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
