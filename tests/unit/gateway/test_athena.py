@@ -18,6 +18,8 @@ from caudal.contract import Digits
 from caudal.pipeline import Pipeline
 from tests.unit.gateway.conftest import endpoint
 
+pytestmark = pytest.mark.slow
+
 
 class Sql:
     """A client that waits for its queries, with a bucket for what they say."""

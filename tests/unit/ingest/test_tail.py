@@ -128,6 +128,7 @@ def test_whatever_is_written_flushed_and_asked_the_answer_is_the_stores(table, s
                 assert count(stages, f"{table}_history") == changes
 
 
+@pytest.mark.slow
 def test_an_order_and_its_lines_are_visible_together_while_a_writer_delivers(stages):
     done, written = threading.Event(), itertools.count()
 
@@ -180,6 +181,7 @@ def test_a_backlog_is_shown_up_to_what_memory_is_meant_for(stages, monkeypatch):
     assert count(stages, "line_history") == 100
 
 
+@pytest.mark.slow
 def test_many_small_arrivals_are_kept_as_few_runs(stages):
     for n in range(200):
         put_order(stages, n, 1)

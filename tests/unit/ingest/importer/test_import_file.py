@@ -239,6 +239,7 @@ import_file(folder / "sale.csv", contract, store, stream)
 """
 
 
+@pytest.mark.slow
 def test_an_import_that_was_killed_is_run_again_and_each_item_is_there_once(shop):
     (shop.folder / "sale.csv").write_text("id,qty\n" + "".join(f"{n:06d},{n}\n" for n in range(60_000)))
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(shop.folder)], stdout=subprocess.PIPE)

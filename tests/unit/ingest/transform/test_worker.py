@@ -13,6 +13,8 @@ import pytest
 from caudal.errors import Unavailable
 from caudal.ingest.transform.worker import Program, Worker, WorkerDied
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 import ctypes, os, signal, subprocess, sys, time
 

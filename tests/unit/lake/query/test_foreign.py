@@ -178,6 +178,7 @@ def test_a_function_that_makes_several_rows_of_a_change_keeps_them_all():
 STATES = [None, {"st": "A"}, {"st": "B"}, {"st": "A", "qty": 0}]
 
 
+@pytest.mark.slow
 @given(
     steps=st.lists(st.tuples(st.integers(0, 1), st.sampled_from(STATES), st.integers(0, 1)), max_size=14),
     seed=st.integers(0, 2**16), format=st.sampled_from(["parquet", "csv"]),
