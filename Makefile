@@ -3,7 +3,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: demo test check test-faults bench clean
+.PHONY: demo test lint check test-faults bench clean
 
 demo: .venv/ready
 	$(BIN)/caudal demo
@@ -11,9 +11,11 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest
 
-check: .venv/ready
+lint: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check: lint
 	HYPOTHESIS_PROFILE=quick $(BIN)/python -m pytest -n auto --maxprocesses 8 tests/unit tests/architecture -m "not slow"
 
 test-faults: .venv/ready

@@ -17,7 +17,7 @@ from caudal.loader import load_pipeline
 from caudal.verify import verify
 
 HERE = Path(__file__).parent
-ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "20"))
+ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "5"))
 SEED = int(os.environ.get("CAUDAL_FAULT_SEED", str(random.randrange(10**6))))
 
 

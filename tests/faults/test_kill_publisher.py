@@ -13,7 +13,7 @@ from caudal.lake.iceberg import open_publisher
 from caudal.loader import load_pipeline
 
 PIPELINE = Path(__file__).with_name("iceberg_pipeline.py")
-ROUNDS = max(2, int(os.environ.get("CAUDAL_FAULT_ROUNDS", "20")) // 2)
+ROUNDS = max(2, int(os.environ.get("CAUDAL_FAULT_ROUNDS", "5")) // 2)
 SEED = int(os.environ.get("CAUDAL_FAULT_SEED", str(random.randrange(10**6))))
 
 
