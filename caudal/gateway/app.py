@@ -2,13 +2,11 @@
 
 import asyncio
 import logging
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from caudal.errors import CaudalError
+from caudal.errors import CaudalError, tellable
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.faults import AwsError, as_aws
 from caudal.gateway.s3.proxy import Proxy
@@ -108,7 +106,8 @@ class App:
             return answer(call, getattr(service, call.operation.method)(**call.arguments()))
         except Exception as error:
             if not isinstance(error, CaudalError):
-                _log_fault(call, error)
+                what = f"{call.model.service}:{call.operation.name}" if call is not None else "a request"
+                log.error("%s: %s", what, tellable(error))
             return fault(call, as_aws(error))
 
     def _guard(self, headers: Headers, path: str) -> None:
@@ -164,10 +163,3 @@ async def _body(receive: Receive) -> bytes:
     if size > BODY_BYTES:
         raise AwsError("RequestEntityTooLarge", "the request is larger than 64 MiB", status=413)
     return b"".join(parts)
-
-
-def _log_fault(call: Call | None, error: Exception) -> None:
-    """Where a fault of ours happened; not what it says, for its text may hold a person's data."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    what = f"{call.model.service}:{call.operation.name}" if call is not None else "a request"
-    log.error("%s: %s at %s:%d", what, type(error).__name__, Path(where.filename).name, where.lineno)

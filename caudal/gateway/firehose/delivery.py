@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import threading
 import time
 import uuid
 from base64 import b64encode
@@ -12,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from caudal.background import Background
 from caudal.errors import CaudalError
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
@@ -25,7 +25,6 @@ from caudal.gateway.firehose.sources import Places, Source
 PLACE = "firehose.place"
 WAIT_SECONDS = 0.25
 READ_BYTES = 4 << 20
-BACKOFF_SECONDS = (0.2, 10.0)
 PARTITIONS = 500
 """Partitions at once, where AWS's limits are on."""
 
@@ -40,14 +39,13 @@ class Plan(msgspec.Struct):
     id: str
 
 
-class Delivery:
+class Delivery(Background):
     """Delivers one stream in a thread of its own, each record once: also when the process is killed and starts again."""
 
     def __init__(self, cloud: Cloud, stream: Document, settings: Settings, source: Source) -> None:
         self._cloud, self._stream, self._settings, self._source = cloud, stream, settings, source
         self._name: str = stream["name"]
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"firehose-{self._name}", daemon=True)
+        super().__init__(f"firehose-{self._name}", self._step, failed=self._tell)
         self._processor: Processor | None = None
         if settings.function:
             functions, arn = cloud.service("lambda"), cloud.arn("firehose", f"deliverystream/{self._name}")
@@ -57,28 +55,14 @@ class Delivery:
         self.error = ""
         """Why the last delivery failed; "" if it did not."""
 
-    def start(self) -> None:
-        """Begin where the last process ended."""
-        self._thread.start()
-
     def close(self) -> None:
         """Finish the delivery that is at work."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        super().close()
         if self._processor is not None:
             self._processor.close()
 
-    def _run(self) -> None:
-        wait = BACKOFF_SECONDS[0]
-        while not self._stop.is_set():
-            try:
-                self._step()
-                self.error, wait = "", BACKOFF_SECONDS[0]
-            except CaudalError as error:
-                self.error = str(error)
-                self._stop.wait(wait)
-                wait = min(2 * wait, BACKOFF_SECONDS[1])
+    def _tell(self, error: CaudalError) -> None:
+        self.error = str(error)
 
     def _step(self) -> None:
         """Deliver one buffer; first the one that an earlier process began."""
@@ -97,13 +81,14 @@ class Delivery:
         self._deliver(records, plan)
         self._cloud.documents.put(PLACE, self._name, {"places": {**_named(places), **plan.stop}})
         self._source.done({int(shard): position for shard, position in plan.stop.items()})
+        self.error = ""
 
     def _gather(self, places: Places) -> tuple[list[Record], Places]:
         """A buffer's worth of records, once it is full or old; nothing if this is to end."""
         settings, stop = self._settings, dict(places)
         records: list[Record] = []
         size, oldest = 0, 0.0
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             found = False
             for shard, following, read in self._source.read(stop, min(READ_BYTES, settings.buffer_bytes)):
                 found, oldest = True, oldest or time.monotonic()

@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from caudal.background import close_all
 from caudal.errors import AlreadyExists, NotFound
 from caudal.gateway.cloud import Cloud, Service, refuse
 from caudal.gateway.documents import Document
@@ -41,8 +42,7 @@ class Firehose(Service):
     def close(self) -> None:
         with self._lock:
             deliveries = list(self._deliveries.values())
-        for delivery in deliveries:
-            delivery.close()
+        close_all(deliveries)
 
     def create_delivery_stream(
         self, *, DeliveryStreamName: str, DeliveryStreamType: str = "DirectPut", Tags: list[Answer] | None = None,

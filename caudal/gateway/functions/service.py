@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from caudal.background import close_all
 from caudal.gateway.cloud import Cloud, refuse
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
@@ -34,8 +35,7 @@ class Lambda(Functions):
             self._poll(document)
 
     def close(self) -> None:
-        for poller in self._pollers.values():
-            poller.close()
+        close_all(self._pollers.values())
         super().close()
 
     def create_event_source_mapping(

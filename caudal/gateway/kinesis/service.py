@@ -6,6 +6,7 @@ from collections.abc import Iterator as Events
 from datetime import UTC, datetime
 from typing import Any
 
+from caudal.background import Background
 from caudal.gateway.cloud import Cloud, refuse
 from caudal.gateway.faults import AwsError, Invalid
 from caudal.gateway.kinesis import log
@@ -36,20 +37,13 @@ class Kinesis(Administration):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self._limits = Limits() if cloud.stages.config.gateway.limits else None
-        self._stop = threading.Event()
-        self._trimmer = threading.Thread(target=self._trim, name="kinesis-retention", daemon=True)
+        self._trimmer = Background("kinesis-retention", self.streams.trim, every=TRIM_SECONDS)
 
     def start(self) -> None:
         self._trimmer.start()
 
     def close(self) -> None:
-        self._stop.set()
-        if self._trimmer.ident is not None:
-            self._trimmer.join()
-
-    def _trim(self) -> None:
-        while not self._stop.wait(TRIM_SECONDS):
-            self.streams.trim()
+        self._trimmer.close()
 
     def put_record(
         self, *, Data: bytes, PartitionKey: str = "", ExplicitHashKey: str | None = None, SequenceNumberForOrdering: str = "",
@@ -156,7 +150,7 @@ class Kinesis(Administration):
         """Records as they come, for five minutes or until somebody else subscribes."""
         until, beat = time.monotonic() + SUBSCRIBE_SECONDS, 0.0
         name = live.description.stream_of(number)
-        while not mine.is_set() and not self._stop.is_set() and time.monotonic() < until:
+        while not mine.is_set() and not self._trimmer.stop.is_set() and time.monotonic() < until:
             if not self.streams.store.wait(name, {0: position}, WAIT_SECONDS) and time.monotonic() < beat:
                 continue
             beat = time.monotonic() + BEAT_SECONDS
