@@ -1,9 +1,8 @@
 """The part of the Athena API that shows the Data Catalog."""
 
-import re
 from typing import Any
 
-from caudal.gateway.athena.workgroups import BAD, WorkGroups, page
+from caudal.gateway.athena.workgroups import BAD, WorkGroups
 from caudal.gateway.faults import AwsError
 
 Answer = dict[str, Any]
@@ -42,13 +41,9 @@ class Metadata(WorkGroups):
         WorkGroup: str = "", **other: Any,
     ) -> Answer:
         _check_catalog(CatalogName)
-        tables = _found(lambda: self.glue.get_tables(DatabaseName=DatabaseName, MaxResults=1 << 30))["TableList"]
-        try:
-            wanted = re.compile(re.sub(r"(?<![.\])])\*", ".*", Expression) or ".*", re.IGNORECASE)
-        except re.error:
-            raise AwsError(BAD, "the Expression is no regular expression") from None
-        found, token = page([table for table in tables if wanted.fullmatch(table["Name"])], NextToken, MaxResults)
-        return {"TableMetadataList": [_table(table) for table in found], "NextToken": token}
+        found = _found(lambda: self.glue.get_tables(
+            DatabaseName=DatabaseName, Expression=Expression, NextToken=NextToken, MaxResults=MaxResults))
+        return {"TableMetadataList": [_table(table) for table in found["TableList"]], "NextToken": found["NextToken"]}
 
     def get_table_metadata(self, *, CatalogName: str, DatabaseName: str, TableName: str, WorkGroup: str = "") -> Answer:
         _check_catalog(CatalogName)

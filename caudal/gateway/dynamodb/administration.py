@@ -16,7 +16,8 @@ from caudal.gateway.dynamodb.tables import Destination, Index, Streaming, Table,
 from caudal.gateway.dynamodb.upkeep import Upkeep
 from caudal.gateway.dynamodb.values import invalid, invalid_values
 from caudal.gateway.faults import AwsError
-from caudal.gateway.tags import Tags
+from caudal.gateway.pages import page_after
+from caudal.gateway.tags import Tags, read_tags
 
 Answer = dict[str, Any]
 
@@ -62,7 +63,7 @@ class Administration(Service):
             _view(StreamSpecification)
         table = declaring.new_table(TableName, {**given, "BillingMode": BillingMode})
         self.account.create(table)
-        self._tags.set(self.account.arn(TableName), {tag["Key"]: tag["Value"] for tag in Tags or []})
+        self._tags.set(self.account.arn(TableName), read_tags(Tags))
         if StreamSpecification is not None and StreamSpecification["StreamEnabled"]:
             table = self._stream(TableName, StreamSpecification)
         return {"TableDescription": self._described(table)}
@@ -71,9 +72,8 @@ class Administration(Service):
         return {"Table": self._described(self.account.find(TableName, _no_table(TableName)))}
 
     def list_tables(self, *, ExclusiveStartTableName: str = "", Limit: int = 100) -> Answer:
-        names = [name for name in self.account.names() if name > ExclusiveStartTableName]
-        more = len(names) > Limit
-        return {"TableNames": names[:Limit], "LastEvaluatedTableName": names[Limit - 1] if more else None}
+        found, last = page_after(((name, name) for name in self.account.names()), ExclusiveStartTableName, Limit)
+        return {"TableNames": found, "LastEvaluatedTableName": last}
 
     def delete_table(self, *, TableName: str) -> Answer:
         table = self.account.find(TableName, _no_table(TableName))
@@ -188,14 +188,13 @@ class Administration(Service):
         return {"TimeToLiveDescription": on if ttl else {"TimeToLiveStatus": "DISABLED"}}
 
     def tag_resource(self, *, ResourceArn: str, Tags: list[Answer]) -> None:
-        self._tags.add(self._tagged(ResourceArn), {tag["Key"]: tag["Value"] for tag in Tags})
+        self._tags.add(self._tagged(ResourceArn), read_tags(Tags))
 
     def untag_resource(self, *, ResourceArn: str, TagKeys: list[str]) -> None:
         self._tags.remove(self._tagged(ResourceArn), TagKeys)
 
     def list_tags_of_resource(self, *, ResourceArn: str, NextToken: str | None = None) -> Answer:
-        tags = self._tags.get(self._tagged(ResourceArn))
-        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        return {"Tags": self._tags.shown(self._tagged(ResourceArn))}
 
     def _tagged(self, arn: str) -> str:
         table = self.account.find(arn, f"Requested resource not found: ResourcArn: {arn} not found")

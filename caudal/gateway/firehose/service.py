@@ -14,7 +14,8 @@ from caudal.gateway.faults import AwsError
 from caudal.gateway.firehose.delivery import PLACE, Delivery, forget
 from caudal.gateway.firehose.settings import read_settings
 from caudal.gateway.firehose.sources import DirectPut, KinesisSource, Source
-from caudal.gateway.tags import Tags
+from caudal.gateway.pages import page_after
+from caudal.gateway.tags import Tags, read_tags
 
 Answer = dict[str, Any]
 
@@ -71,7 +72,7 @@ class Firehose(Service):
             raise AwsError("ResourceInUseException", f"Firehose {DeliveryStreamName} already exists.") from None
         places = {str(shard): position for shard, position in source.now().items()}
         self.cloud.documents.put(PLACE, DeliveryStreamName, {"places": places})
-        self._tags.set(DeliveryStreamName, {tag["Key"]: tag.get("Value", "") for tag in Tags or []})
+        self._tags.set(DeliveryStreamName, read_tags(Tags))
         self._open(document)
         return {"DeliveryStreamARN": self._arn(DeliveryStreamName)}
 
@@ -93,11 +94,10 @@ class Firehose(Service):
     def list_delivery_streams(
         self, *, Limit: int = 10, DeliveryStreamType: str = "", ExclusiveStartDeliveryStreamName: str = ""
     ) -> Answer:
-        found = [
-            name for name, document in self.cloud.documents.all(KIND, after=ExclusiveStartDeliveryStreamName).items()
-            if DeliveryStreamType in ("", document["type"])
-        ]
-        return {"DeliveryStreamNames": found[:Limit], "HasMoreDeliveryStreams": len(found) > Limit}
+        wanted = ((name, name) for name, document in self.cloud.documents.all(KIND).items()
+                  if DeliveryStreamType in ("", document["type"]))
+        found, more = page_after(wanted, ExclusiveStartDeliveryStreamName, Limit)
+        return {"DeliveryStreamNames": found, "HasMoreDeliveryStreams": more is not None}
 
     def delete_delivery_stream(self, *, DeliveryStreamName: str, AllowForceDelete: bool = False) -> None:
         self._find(DeliveryStreamName)
@@ -157,7 +157,7 @@ class Firehose(Service):
 
     def tag_delivery_stream(self, *, DeliveryStreamName: str, Tags: list[Answer]) -> None:
         self._find(DeliveryStreamName)
-        self._tags.add(DeliveryStreamName, {tag["Key"]: tag.get("Value", "") for tag in Tags})
+        self._tags.add(DeliveryStreamName, read_tags(Tags))
 
     def untag_delivery_stream(self, *, DeliveryStreamName: str, TagKeys: list[str]) -> None:
         self._find(DeliveryStreamName)
@@ -167,8 +167,7 @@ class Firehose(Service):
         self, *, DeliveryStreamName: str, ExclusiveStartTagKey: str = "", Limit: int = 50
     ) -> Answer:
         self._find(DeliveryStreamName)
-        tags = [{"Key": k, "Value": v} for k, v in self._tags.get(DeliveryStreamName).items() if k > ExclusiveStartTagKey]
-        return {"Tags": tags[:Limit], "HasMoreTags": len(tags) > Limit}
+        return self._tags.page(DeliveryStreamName, ExclusiveStartTagKey, Limit)
 
     def _arn(self, name: str) -> str:
         return self.cloud.arn("firehose", f"deliverystream/{name}")

@@ -58,7 +58,7 @@ class Poller(Background):
     @staticmethod
     def forget(documents: Documents, mapping: str) -> None:
         """Forget how far a mapping came."""
-        documents.remove_all([(PLACE, name) for name in documents.all(PLACE, prefix=f"{mapping}/")])
+        documents.write(remove=[(PLACE, name) for name in documents.all(PLACE, prefix=f"{mapping}/")])
 
     def _tell(self, error: CaudalError) -> None:
         self.last_result = f"PROBLEM: {error}"

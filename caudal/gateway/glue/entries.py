@@ -97,7 +97,7 @@ class Entries:
         self.table(database, name)
         key = _key(database, name)
         parts = [(kind, each) for kind in (PARTITION, VERSION) for each in self.documents.all(kind, prefix=f"{key}/")]
-        self.documents.remove_all([(TABLE, key), *parts])
+        self.documents.write(remove=[(TABLE, key), *parts])
 
     def versions(self, database: str, name: str) -> list[Document]:
         """A table's versions, the newest first. Raises AwsError."""

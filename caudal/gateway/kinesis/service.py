@@ -15,6 +15,7 @@ from caudal.gateway.kinesis.iterators import Iterator, read_token, starting_posi
 from caudal.gateway.kinesis.limits import Limits
 from caudal.gateway.kinesis.shards import HASHES, Description, Shard, sequence_number, shard_id
 from caudal.gateway.kinesis.streams import Live
+from caudal.gateway.pages import page_after
 
 Answer = dict[str, Any]
 
@@ -130,9 +131,8 @@ class Kinesis(Administration):
     ) -> Answer:
         refuse(other)
         consumers = self._consumers.of(self._find({"StreamARN": StreamARN}).description.name)
-        rest = [consumer for consumer in consumers if consumer["ConsumerName"] > NextToken]
-        more = rest[MaxResults - 1]["ConsumerName"] if len(rest) > MaxResults else None
-        return {"Consumers": [_shown(consumer) for consumer in rest[:MaxResults]], "NextToken": more}
+        found, more = page_after(((consumer["ConsumerName"], consumer) for consumer in consumers), NextToken, MaxResults)
+        return {"Consumers": [_shown(consumer) for consumer in found], "NextToken": more}
 
     def subscribe_to_shard(self, *, ConsumerARN: str, ShardId: str, StartingPosition: Answer, **other: Any) -> Answer:
         refuse(other)
