@@ -18,6 +18,11 @@ THREADS = 64
 """Requests that are worked on at once; a further one waits."""
 STREAMS = 1024
 """Answers that go on (subscriptions) at once, beside them: a subscriber takes no other client's place."""
+CALLS = 1000
+"""Calls of programs of the user's at once, beside them, as AWS has it; a further one is refused.
+
+What a program asks of the endpoint while it runs must not wait for a place that the program itself takes.
+"""
 BODY_BYTES = 64 << 20
 """The largest request but for S3's; AWS's own limits are below."""
 
@@ -43,6 +48,8 @@ class App:
         self._models = {name: service.model for name, service in cloud.services.items()}
         self._threads = ThreadPoolExecutor(THREADS, "aws")
         self._streams = ThreadPoolExecutor(STREAMS, "aws-stream")
+        self._callers = ThreadPoolExecutor(CALLS, "aws-call")
+        self._calling = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -68,14 +75,25 @@ class App:
         if response is None:
             await self._forward(scope, request.body, send)
             return
-        await self._send(response, receive, send)
+        await self._send(await self._call(response) if isinstance(response, Call) else response, receive, send)
+
+    async def _call(self, call: Call) -> Response:
+        """The answer of a program of the user's."""
+        if self._calling >= CALLS:
+            code = self._cloud.services[call.model.service].programs[call.operation.name]
+            return fault(call, AwsError(code, "Rate Exceeded.", status=429, Reason="ConcurrentInvocationLimitExceeded"))
+        self._calling += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._callers, self._answer, call)
+        finally:
+            self._calling -= 1
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Until the server ends."""
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
         await self._s3.close()
-        for threads in (self._threads, self._streams):
+        for threads in (self._threads, self._streams, self._callers):
             threads.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -92,7 +110,8 @@ class App:
 
         await self._s3(scope, receive, send)
 
-    def _respond(self, request: Request) -> Response | None:
+    def _respond(self, request: Request) -> Response | Call | None:
+        """The answer; the call itself if a program of the user's has to give it, None if S3 has to."""
         call: Call | None = None
         try:
             call = parse(self._models, request)
@@ -103,12 +122,15 @@ class App:
             if not service.serves(call.operation.name):
                 told = f"caudal does not serve {call.model.service}:{call.operation.name}; docs/aws.md lists what it serves"
                 raise AwsError("UnknownOperationException", told)
-            return answer(call, getattr(service, call.operation.method)(**call.arguments()))
         except Exception as error:
-            if not isinstance(error, CaudalError):
-                what = f"{call.model.service}:{call.operation.name}" if call is not None else "a request"
-                log.error("%s: %s", what, tellable(error))
-            return fault(call, as_aws(error))
+            return _failed(call, error)
+        return call if call.operation.name in service.programs else self._answer(call)
+
+    def _answer(self, call: Call) -> Response:
+        try:
+            return answer(call, getattr(self._cloud.services[call.model.service], call.operation.method)(**call.arguments()))
+        except Exception as error:
+            return _failed(call, error)
 
     def _guard(self, headers: Headers, path: str) -> None:
         """A page in a browser may neither ask us by another name nor from another origin; and a path is one."""
@@ -139,6 +161,13 @@ class App:
             await send({"type": "http.response.body", "body": b""})
         finally:
             gone.cancel()
+
+
+def _failed(call: Call | None, error: Exception) -> Response:
+    if not isinstance(error, CaudalError):
+        what = f"{call.model.service}:{call.operation.name}" if call is not None else "a request"
+        log.error("%s: %s", what, tellable(error))
+    return fault(call, as_aws(error))
 
 
 async def _disconnected(receive: Receive) -> None:

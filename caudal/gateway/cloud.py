@@ -50,6 +50,8 @@ class Service:
     """botocore's name of it."""
     shapes: ClassVar[Mapping[str, tuple[Read, Write]]] = {}
     """Shapes that it reads and writes itself: see `Codec`."""
+    programs: ClassVar[Mapping[str, str]] = {}
+    """Operations whose answer a program of the user's gives, and the code with which one too many is refused."""
 
     def __init__(self, cloud: "Cloud") -> None:
         self.cloud = cloud

@@ -25,6 +25,10 @@ answered whoever signed it, but only on this machine; with it, a wrong signature
 
 What was acknowledged is on the disk: the process may be killed at any time, and goes on where it was when it starts again.
 Deliveries, crawls and event source mappings that were at work are repeated to the same end, not twice.
+
+64 requests are worked on at once, and beside them up to 1,000 that wait for a program of the user's (Invoke, InvokeEndpoint):
+what such a program asks of the endpoint waits for none of these. Ten calls of one Lambda function run at once; more do only
+while those stand still, for they may be waiting for calls of their own.
 """
 
 
