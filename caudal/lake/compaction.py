@@ -112,7 +112,8 @@ def _finish(files: Files, table: LakeTable, done: _Open) -> Iterator[tuple[list[
     if len(done.inputs) < 2:
         return  # it would be the same file again
     first = done.inputs[0]
-    path = f"{first.path.rpartition('/')[0]}/{new_name(0, suffix(_format(first), table.compression))}"
+    kind, database, _, *folders, _ = first.path.split("/")  # the third may be the shadow that the table was made anew as
+    path = "/".join((kind, database, table.name, *folders, new_name(0, suffix(_format(first), table.compression))))
     rows = sum(file.rows for file in done.inputs)
     yield done.inputs, put_object(files, path, first.partition, done.merger.finish(), rows)
 

@@ -88,6 +88,8 @@ def test_a_stream_is_kept_for_a_rebuild_and_upkeep_leaves_its_objects_alone(open
     assert maintain(stages).problems == []
     assert rows(stages) == {f"s{n}": n for n in range(70)}
     objects = {info.path for info in stages.files.list("lake/")}
+    merged = {path for path in objects if "/part-000000-" in path}
+    assert {path.rpartition("/")[0] for path in merged} == {"lake/shop/sale"}  # out of the shadow's folder
     assert objects == {file.path for file in stages.catalog.named("sale") if file.path.startswith("lake/")}
     rebuild(stages, "sale")  # and again
     swap_rebuilt(stages, "sale")
