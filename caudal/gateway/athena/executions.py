@@ -101,13 +101,13 @@ class Executions:
         while True:
             oldest = self._documents.all(AGING, limit=EXPIRED)
             gone = {name: what for name, what in oldest.items() if what["Submitted"] < now - KEPT_SECONDS}
+            if not gone:
+                return
             places = [tuple(place) for what in gone.values() for place in what["Places"]]
             for what in gone.values():
                 if (self._documents.get(REUSE, what["Digest"]) or {}).get("id") == what["Id"]:
                     places.append((REUSE, what["Digest"]))
             self._documents.write(remove=[*places, *((AGING, name) for name in gone)])
-            if len(gone) < EXPIRED:
-                return
 
     def submit(self, token: str, asked: Document, reuse_seconds: float | None) -> str:
         """Start a statement; the same token again gives the same execution. Raises AwsError."""
