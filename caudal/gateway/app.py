@@ -84,7 +84,7 @@ class App:
             return fault(call, AwsError(code, "Rate Exceeded.", status=429, Reason="ConcurrentInvocationLimitExceeded"))
         self._calling += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._callers, self._answer, call)
+            return await asyncio.get_running_loop().run_in_executor(self._callers, self._run, call)
         finally:
             self._calling -= 1
 
@@ -124,9 +124,9 @@ class App:
                 raise AwsError("UnknownOperationException", told)
         except Exception as error:
             return _failed(call, error)
-        return call if call.operation.name in service.programs else self._answer(call)
+        return call if call.operation.name in service.programs else self._run(call)
 
-    def _answer(self, call: Call) -> Response:
+    def _run(self, call: Call) -> Response:
         try:
             return answer(call, getattr(self._cloud.services[call.model.service], call.operation.method)(**call.arguments()))
         except Exception as error:
