@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/caudal demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 lint: .venv/ready
 	$(BIN)/ruff check .
