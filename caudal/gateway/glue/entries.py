@@ -34,6 +34,12 @@ def is_iceberg(table: Mapping[str, Any]) -> bool:
     return str((table.get("Parameters") or {}).get("table_type", "")).upper() == "ICEBERG"
 
 
+def columns_of(table: Mapping[str, Any]) -> list[Document]:
+    """A table's columns but for the partition keys; an entry of an Iceberg table also lists those that it once had."""
+    columns = (table.get("StorageDescriptor") or {}).get("Columns", [])
+    return [one for one in columns if (one.get("Parameters") or {}).get("iceberg.field.current") != "false"]
+
+
 class Entries:
     """Databases, tables, versions and partitions that clients made."""
 

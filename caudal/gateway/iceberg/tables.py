@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyiceberg.exceptions import (
     CommitFailedException,
     NoSuchIcebergTableError,
+    NoSuchNamespaceError,
     NoSuchPropertyException,
     NoSuchTableError,
     TableAlreadyExistsError,
@@ -111,6 +112,7 @@ class Tables:
     ) -> list[DataFile]:
         """Make a table, with rows if there are some; returns their files. Raises AlreadyExists, NotFound, what `check` does."""
         with _translated(database, name):
+            self.catalog.load_namespace_properties(database)
             if self.catalog.table_exists((database, name)):
                 raise TableAlreadyExistsError
             tx = self.catalog.create_table_transaction(
@@ -262,6 +264,8 @@ def _translated(database: str, name: str) -> Iterator[None]:
     """PyIceberg's errors as caudal's."""
     try:
         yield
+    except NoSuchNamespaceError:
+        raise NotFound(f"Database {database} not found.") from None
     except NoSuchTableError:
         raise NotFound(f"Table {database}.{name} not found.") from None
     except TableAlreadyExistsError:
