@@ -71,7 +71,7 @@ class Writing:
         given = settings.pop("location" if iceberg else "external_location", "")
         location = given or f"{execution['Folder']}/tables/{execution['Id']}/"
         if not iceberg:
-            settings.pop("table_type", "")
+            _check_hive(settings)
         form = None if iceberg else _Form(settings)
         bucket, prefix = split_url(location)
         if any(True for _ in self._cloud.objects.list(bucket, f"{prefix.rstrip('/')}/")):
@@ -195,6 +195,14 @@ def _parted(rows: pa.Table, keys: list[str]) -> list[tuple[list[str], pa.Table]]
     rest = rows.drop_columns(keys)
     return [(text.split("\x01"), rest.filter(pc.equal(joined.indices, number)))
             for number, text in enumerate(joined.dictionary.to_pylist())]
+
+
+def _check_hive(settings: Document) -> None:
+    """Take away what says that a table is none of Iceberg's. Raises QueryError."""
+    kind, external = str(settings.pop("table_type", "hive")).lower(), str(settings.pop("is_external", "true")).lower()
+    if kind != "hive" or external != "true":
+        raise QueryError(f"NOT_SUPPORTED: table_type {kind.upper()}, is_external {external}",
+                         hint="HIVE tables are external, ICEBERG tables are not")
 
 
 def _insert_parts(sql: str) -> tuple[list[str], list[str], str]:

@@ -5,7 +5,7 @@ from itertools import count
 
 import duckdb
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyiceberg.catalog import load_catalog
 
@@ -294,7 +294,7 @@ STATEMENTS = st.one_of(
 NAMES = count()
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=8, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck), derandomize=True)
 @given(statements=st.lists(STATEMENTS, min_size=3, max_size=7), partitioned=st.sampled_from(["", "PARTITIONED BY (k)", "PARTITIONED BY (bucket(2, v))"]))
 def test_random_statements_leave_the_rows_that_a_plain_table_has(sql, statements, partitioned):
     name, model = f"random_{next(NAMES)}", duckdb.connect()
