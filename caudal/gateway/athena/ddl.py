@@ -205,6 +205,8 @@ class Ddl:
         """Add the partitions whose folders are there."""
         schema, name = name_of(parts["name"], database)
         table = self._glue.table(schema, name)
+        if is_iceberg(table):
+            raise QueryError(f"NOT_SUPPORTED: {name} is an Iceberg table, whose metadata has its files", hint="query it")
         keys = [key["Name"] for key in table["PartitionKeys"]]
         bucket, prefix = split_url(table["StorageDescriptor"]["Location"])
         prefix = f"{prefix.rstrip('/')}/"

@@ -95,7 +95,8 @@ class Engine:
         if cutoff is not None and reading.size() > cutoff:
             told = f"EXCEEDED_BYTES_SCANNED: the query would read {reading.size()} bytes, and its workgroup allows {cutoff}"
             raise QueryError(told, hint=reading.advice())
-        return Outcome(self._cloud.stages.query.execute(reading.sql, tables=reading.tables()), reading.size())
+        rows = self._cloud.stages.query.execute(reading.sql, tables=reading.tables())
+        return Outcome(rows, reading.size(), digits=reading.digits())
 
     def _command(self, command: Command, execution: Document, database: str) -> Outcome:
         if command.kind == "explain":

@@ -35,6 +35,12 @@ class Reading:
         """By the name that the query now has for it."""
         self.given: dict[str, pa.Table] = {}
         self.own_bytes = 0
+        self.digits_read: set[int] = set()
+        """Of a second's part in the times of what it reads: 6 in Iceberg tables, else 3."""
+
+    def digits(self) -> int:
+        """Those of the times in its result: the engine does not tell of each which it has."""
+        return 6 if self.digits_read == {6} else 3
 
     def size(self) -> int:
         """Bytes of the objects that it reads."""
@@ -87,6 +93,7 @@ class Resolver:
             document = documents.get(asked[name].table if name in asked else name)
             if document is None:
                 continue
+            reading.digits_read.add(6 if is_iceberg(document) else 3)
             if not is_iceberg(document):
                 if name in asked:
                     raise QueryError(f"NOT_SUPPORTED: table {document['Name']} has no versions", hint="Iceberg tables have")
@@ -141,6 +148,7 @@ class Resolver:
             return f'"{made}"{alias}'
         if schema == glue.declared.database and (depth == 0 or name in glue.declared.tables()):
             reading.own_bytes += self._own_bytes(name)
+            reading.digits_read.add(3)
             return f"{glue.declared.database}.{_quoted(name)}" if name in taken else _quoted(name)  # the engine refuses that
         try:
             document = _document(glue, schema, name)
@@ -253,7 +261,7 @@ def _information(glue: Any, name: str) -> pa.Table:
                 continue
             columns = [*columns_of(document), *document.get("PartitionKeys", [])]
             rows += [{**where, "column_name": column["Name"], "ordinal_position": number, "column_default": None,
-                      "is_nullable": "YES", "data_type": _presto(column.get("Type", "string"))}
+                      "is_nullable": "YES", "data_type": _presto(column.get("Type", "string"), 6 if is_iceberg(document) else 3)}
                      for number, column in enumerate(columns, 1)]
     first = [("table_catalog", text), ("table_schema", text), ("table_name", text)]
     more = [("table_type", text)] if name == "tables" else [
@@ -262,7 +270,7 @@ def _information(glue: Any, name: str) -> pa.Table:
     return pa.Table.from_pylist(rows, pa.schema([*first, *more]))
 
 
-def _presto(hive: str) -> str:
-    """A type of the Data Catalog's as queries call it."""
-    named = {"string": "varchar", "int": "integer", "binary": "varbinary", "float": "real", "timestamp": "timestamp(3)"}
+def _presto(hive: str, digits: int) -> str:
+    """A type of the Data Catalog's as queries call it; `digits` are those of a second's part."""
+    named = {"string": "varchar", "int": "integer", "binary": "varbinary", "float": "real", "timestamp": f"timestamp({digits})"}
     return named.get(hive, hive.replace("<", "(").replace(">", ")").replace("struct(", "row(").replace(":", " "))

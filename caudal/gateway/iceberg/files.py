@@ -1,6 +1,7 @@
 """Files of Iceberg tables: objects in S3, which are written once and never change."""
 
 import io
+import re
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -11,6 +12,9 @@ from pyiceberg.io import FileIO, InputFile, OutputFile
 from caudal.errors import NotFound, QueryError
 from caudal.gateway.s3.cache import Cache
 from caudal.gateway.s3.objects import Objects, split_url
+
+_UNIQUE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}[^/]*$")
+"""A UUID in a file's name: nothing else was or will be called so."""
 
 
 class S3Files(FileIO):
@@ -55,7 +59,8 @@ class _Input(InputFile):
 
     def open(self, seekable: bool = True) -> Any:
         try:
-            return pa.OSFile(str(self._files.cache.file(self._bucket, self._key, "")))
+            state = "" if _UNIQUE.search(self._key) else self._files.objects.etag(self._bucket, self._key)
+            return pa.OSFile(str(self._files.cache.file(self._bucket, self._key, state)))
         except NotFound:
             raise FileNotFoundError(self.location) from None
 

@@ -1,13 +1,28 @@
 """Iceberg tables through Athena."""
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from itertools import count
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from pyiceberg.catalog import load_catalog
+from pyiceberg.exceptions import CommitFailedException
+from pyiceberg.manifest import (
+    DataFile,
+    DataFileContent,
+    FileFormat,
+    ManifestContent,
+    ManifestEntry,
+    ManifestEntryStatus,
+    ManifestWriterV2,
+)
+from pyiceberg.table.update.snapshot import _FastAppendFiles
+from pyiceberg.typedef import Record
 
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.test_athena import Sql
@@ -37,12 +52,12 @@ def pyiceberg(sql):
 def test_a_table_is_made_filled_changed_and_read(sql):
     make(sql, "whole")
     done = sql.run("""INSERT INTO whole VALUES
-        (1, 'ann', DECIMAL '1234567890123456789012345678.0123456789', TIMESTAMP '2026-01-31 12:00:00.123', DATE '2026-01-31'),
+        (1, 'ann', DECIMAL '1234567890123456789012345678.0123456789', TIMESTAMP '2026-01-31 12:00:00.123456', DATE '2026-01-31'),
         (2, NULL, NULL, NULL, NULL), (3, '', DECIMAL '-0.5', TIMESTAMP '1969-12-31 23:59:59.999', DATE '1969-12-31')""")
     assert (done["StatementType"], done["SubstatementType"]) == ("DML", "INSERT")
     assert sql.rows("SELECT * FROM whole ORDER BY id") == [
-        ["1", "ann", "1234567890123456789012345678.0123456789", "2026-01-31 12:00:00.123", "2026-01-31"],
-        ["2", None, None, None, None], ["3", "", "-0.5000000000", "1969-12-31 23:59:59.999", "1969-12-31"]]
+        ["1", "ann", "1234567890123456789012345678.0123456789", "2026-01-31 12:00:00.123456", "2026-01-31"],
+        ["2", None, None, None, None], ["3", "", "-0.5000000000", "1969-12-31 23:59:59.999000", "1969-12-31"]]
     done = sql.run("UPDATE whole SET name = concat(coalesce(name, 'nobody'), '!'), price = 7 WHERE id IN (1, 2)")
     assert (done["StatementType"], done["SubstatementType"]) == ("DML", "UPDATE")
     assert sql.athena.get_query_results(QueryExecutionId=done["QueryExecutionId"])["UpdateCount"] == 2
@@ -80,7 +95,7 @@ def test_partitions_are_hidden_and_prune(sql):
             assert done["Statistics"]["DataScannedInBytes"] < everything, where
     sql.run("UPDATE parted SET who = 'ann', at = at + INTERVAL '1' MONTH WHERE id = 2")
     assert sql.rows("SELECT id, who, at FROM parted WHERE who = 'ann' ORDER BY id") == [
-        ["1", "ann", "2026-01-31 12:00:00.000"], ["2", "ann", "2026-03-01 00:00:00.000"]]
+        ["1", "ann", "2026-01-31 12:00:00.000000"], ["2", "ann", "2026-03-01 00:00:00.000000"]]
     shown = [row[0] for row in sql.rows("SHOW CREATE TABLE parted")]
     assert "PARTITIONED BY (`who`, bucket(4, `id`), truncate(3, `amount`), year(`day`), month(`at`))" in shown
     sql.run("DROP TABLE parted")
@@ -101,7 +116,7 @@ def test_ctas_makes_the_table_with_its_rows(sql):
     assert done["SubstatementType"] == "CREATE_TABLE_AS_SELECT"
     assert sql.get(done["Statistics"]["DataManifestLocation"]).decode().startswith("s3://data/ctas/data/")
     assert sql.rows("SELECT * FROM ctas") == [
-        ["1", "2026-01-31 12:00:00.000", "1.50000000000000000000", "[1, 2]", "{k=2}", "{p=1, q=b}"]]
+        ["1", "2026-01-31 12:00:00.000000", "1.50000000000000000000", "[1, 2]", "{k=2}", "{p=1, q=b}"]]
     assert len(pyiceberg(sql).load_table("db.ctas").snapshots()) == 1
     assert sql.rows("SHOW TBLPROPERTIES ctas('write_compression')") == [["snappy"]]
     assert ["table_type\ticeberg"] in sql.rows("SHOW TBLPROPERTIES db.ctas") or ["table_type", "iceberg"] in sql.rows("SHOW TBLPROPERTIES db.ctas")
@@ -227,7 +242,7 @@ def test_what_athena_refuses_is_refused(sql):
         ("CREATE TABLE strict (id int) LOCATION 's3://data/t/' TBLPROPERTIES ('table_type'='ICEBERG')", "FAILED: AlreadyExistsException"),
         ("CREATE TABLE nope.t (id int) LOCATION 's3://data/t/' TBLPROPERTIES ('table_type'='ICEBERG')", "FAILED: "),
         ("INSERT INTO strict SELECT id, 'x', at, 1 FROM strict", "TYPE_MISMATCH: "),
-        ("ALTER TABLE strict ADD PARTITION (id='1')", "NOT_SUPPORTED: ADD PARTITIONS"),
+        ("ALTER TABLE strict ADD PARTITION (id='1')", "NOT_SUPPORTED: ADD PARTITIONS"), ("MSCK REPAIR TABLE strict", "NOT_SUPPORTED: "),
     ):
         status = sql.wait(sql.start(text))["Status"]
         assert status.get("StateChangeReason", "").startswith(told), (text, status)
@@ -266,8 +281,84 @@ def test_statements_read_the_table_that_they_change(sql):
             " WHEN MATCHED THEN UPDATE SET n = CASE WHEN seen.id = 2 THEN 0 ELSE seen.n + 1 END")
     assert sql.rows("SELECT id, n FROM itself ORDER BY id") == [["1", "40"], ["2", "0"], ["11", "41"]]
     sql.run("DROP VIEW seen")
+    sql.run("UPDATE itself SET n = ? WHERE id = ?", ExecutionParameters=["-5", "1"])
+    assert sql.rows("SELECT n FROM itself WHERE id = 1") == [["-5"]]
     sql.run("DELETE FROM itself")
     assert sql.rows("SELECT count(*) FROM itself") == [["0"]]
+
+
+def test_statements_at_once_lose_nothing(sql):
+    make(sql, "counted", "id int, n int")
+    sql.run("INSERT INTO counted VALUES (1, 0)")
+    other = pyiceberg(sql)
+
+    def append(n):
+        while True:
+            try:
+                other.load_table("db.counted").append(pa.table({"id": pa.array([n + 100], pa.int32()), "n": pa.array([0], pa.int32())}))
+                return
+            except CommitFailedException:
+                pass
+
+    with ThreadPoolExecutor(8) as threads:
+        done = [threads.submit(sql.run, "UPDATE counted SET n = n + 1 WHERE id = 1") for _ in range(4)]
+        done += [threads.submit(sql.run, f"INSERT INTO counted VALUES ({n}, 0)") for n in range(2, 4)]
+        done += [threads.submit(append, n) for n in range(2)]
+        for one in done:
+            one.result()
+    assert sql.rows("SELECT id, n FROM counted ORDER BY id") == [["1", "4"], ["2", "0"], ["3", "0"], ["100", "0"], ["101", "0"]]
+
+
+class _DeletesWriter(ManifestWriterV2):
+    def content(self):
+        return ManifestContent.DELETES
+
+
+class _Deletes(_FastAppendFiles):
+    """What an engine that merges on read commits: a file of positions of deleted rows."""
+
+    def _manifests(self):
+        with _DeletesWriter(self.spec(0), self.schema(), self.new_manifest_output(), self._snapshot_id, "null") as writer:
+            for file in self._added_data_files:
+                writer.add(ManifestEntry.from_args(status=ManifestEntryStatus.ADDED, snapshot_id=self._snapshot_id,
+                                                   sequence_number=None, file_sequence_number=None, data_file=file))
+        return [writer.to_manifest_file(), *self._existing_manifests()]
+
+
+def delete_positions(sql, name, positions):
+    table = pyiceberg(sql).load_table(f"db.{name}")
+    file = next(iter(table.scan().plan_files())).file
+    path = f"s3://data/{name}/data/deletes.parquet"
+    out = pa.BufferOutputStream()
+    kinds = pa.schema([pa.field("file_path", pa.string(), metadata={"PARQUET:field_id": "2147483546"}),
+                       pa.field("pos", pa.int64(), metadata={"PARQUET:field_id": "2147483545"})])
+    pq.write_table(pa.table([[file.file_path] * len(positions), positions], schema=kinds), out)
+    sql.put(f"{name}/data/deletes.parquet", out.getvalue().to_pybytes())
+    deletes = DataFile.from_args(
+        content=DataFileContent.POSITION_DELETES, file_path=path, file_format=FileFormat.PARQUET, partition=Record(),
+        record_count=len(positions), file_size_in_bytes=out.tell() if not out.closed else 1, spec_id=0)
+    deletes.spec_id = 0
+    with table.transaction() as tx:
+        producer = tx.update_snapshot().fast_append()
+        producer.__class__ = _Deletes
+        with producer:
+            producer.append_data_file(deletes)
+
+
+def test_deletes_of_other_engines_are_read_and_packed_away(sql):
+    make(sql, "merged", "id int", optimize_rewrite_delete_file_threshold=1)
+    sql.run("INSERT INTO merged VALUES (0), (1), (2), (3)")
+    delete_positions(sql, "merged", [1, 3])
+    assert sql.rows("SELECT id FROM merged ORDER BY id") == [["0"], ["2"]]
+    sql.run("UPDATE merged SET id = id + 10 WHERE id = 2")
+    assert sql.rows("SELECT id FROM merged ORDER BY id") == [["0"], ["12"]]
+    sql.run("DROP TABLE merged")
+    make(sql, "merged", "id int", optimize_rewrite_delete_file_threshold=1)
+    sql.run("INSERT INTO merged VALUES (0), (1), (2), (3)")
+    delete_positions(sql, "merged", [0])
+    sql.run("OPTIMIZE merged REWRITE DATA USING BIN_PACK")
+    assert sql.rows('SELECT record_count FROM "merged$files" WHERE content = 0') == [["3"]]
+    assert sql.rows("SELECT count(*) FROM merged") == [["3"]]
 
 
 KEYS, VALUES = st.sampled_from(["NULL", *map(str, range(5))]), st.sampled_from(["NULL", "0", "1", "2"])
