@@ -102,7 +102,9 @@ def _value(node: Any, kind: Any) -> Any:
         if node.is_string:
             return node.this if isinstance(kind, StringType) else None
         if isinstance(kind, DecimalType):
-            return Decimal(node.this)
+            exact = Decimal(node.this)
+            scaled = exact.quantize(Decimal(1).scaleb(-kind.scale)) if exact.adjusted() < 28 - kind.scale else None
+            return scaled if scaled == exact else None
         return int(node.this) if isinstance(kind, IntegerType | LongType) and node.this.isdecimal() else None
     if isinstance(node, exp.Neg):
         value = _value(node.this, kind)
