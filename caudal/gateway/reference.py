@@ -14,7 +14,7 @@ refused by its name with AWS's own `UnknownOperationException`; no answer is can
 `caudal/gateway/`; a whole shop that names nothing but AWS is [examples/aws_shop](../examples/aws_shop/README.md).
 
 The port speaks HTTP/1.1 and, for clients that begin with it, HTTP/2. Proven with boto3, the AWS command line, AWS's SDK for
-JavaScript 3, awswrangler, PyAthena and PyIceberg's GlueCatalog, unchanged: `tests/clients`.
+JavaScript 3, awswrangler, PyAthena, PyIceberg's GlueCatalog and dbt-athena, unchanged: `tests/clients`.
 
 S3 is SeaweedFS, a process beside the endpoint that starts with the first request for it; requests that are no other
 service's are handed on to it as they are.
