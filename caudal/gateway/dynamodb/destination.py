@@ -16,6 +16,7 @@ from caudal.errors import CaudalError
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.dynamodb.account import Account
 from caudal.gateway.dynamodb.changes import kinesis_record, read_change
+from caudal.gateway.dynamodb.disorder import GATHER_SECONDS, WINDOW, disordered
 from caudal.gateway.dynamodb.tables import Destination, Table
 from caudal.ingest.items import encode_key
 from caudal.ingest.stream.port import SupportsRetention
@@ -33,6 +34,7 @@ class Forwarder:
 
     def __init__(self, cloud: Cloud, account: Account) -> None:
         self._cloud, self._account = cloud, account
+        self._disorder = cloud.stages.config.gateway.disorder
         self._stop = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
         self._holds: dict[str, threading.Lock] = {}
@@ -90,6 +92,8 @@ class Forwarder:
                     if destination.until is not None and _reaches(positions, destination.until):
                         return
                     if self._cloud.stages.stream.wait(name, positions, WAIT_SECONDS):
+                        if self._disorder:
+                            self._stop.wait(GATHER_SECONDS)
                         with self.held(name):
                             self._forward(self._account.find(name), positions)
                 elif not self._stop.wait(WAIT_SECONDS) and not self._is_still(name, journal):
@@ -128,7 +132,12 @@ class Forwarder:
             kinesis = self._cloud.service("kinesis").streams
             live = kinesis.find(StreamName=destination.stream)
             beside = {destination.journal: [(b"", msgspec.json.encode(positions))]}
-            kinesis.put(live, self._records(table, destination, run), beside)
+            records = self._records(table, destination, run)
+            if self._disorder:
+                again = max(ends.oldest, destination.since.get(shard, 0), start - WINDOW)
+                before = self._records(table, destination, stream.read(table.name, shard, again, READ_BYTES)[: start - again])
+                records = disordered(records, before, f"{self._disorder}/{shard}/{start}")
+            kinesis.put(live, records, beside)
         if isinstance(stream, SupportsRetention):
             stream.trim(destination.journal, stream.now(destination.journal))
 
