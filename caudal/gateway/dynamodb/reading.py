@@ -1,6 +1,6 @@
 """The DynamoDB API's reads: one item, many, queries and scans by pages of 1 MB."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from zlib import crc32
@@ -47,6 +47,11 @@ class _View(msgspec.Struct):
     def key(self) -> tuple[str, ...]:
         """Names of what an item is placed by, as the store's pages have it."""
         return (*self.index.key, *self.table.key) if self.index is not None else self.table.key
+
+    def absent(self, places: Iterable[Place]) -> list[str]:
+        """Attributes of some places that the index, if there is one, does not hold."""
+        held = self.table.held(self.index) if self.index is not None else None
+        return [str(place[0]) for place in places if held is not None and place[0] not in held]
 
 
 class Reading(Administration):
@@ -164,10 +169,14 @@ class Reading(Administration):
             table, index, key_range(wanted, scope, key, table.types), scope.condition(FilterExpression, "FilterExpression"),
             scope.projection(ProjectionExpression), _select(Select, index, ProjectionExpression), Limit, None,
             not ScanIndexForward)
-        for place in view.filter.paths() if view.filter is not None else ():
+        filtered = list(view.filter.paths()) if view.filter is not None else []
+        for place in filtered:
             if place[0] in key:
                 told = "Filter Expression can only contain non-primary key attributes: Primary key attribute"
                 raise invalid(f"{told}: {place[0]}")
+        if absent := sorted(set(view.absent(filtered))):  # a scan takes them for missing
+            told = f"Secondary index {IndexName} does not project one or more filter attributes"
+            raise invalid_values(f"{told}: [{', '.join(absent)}]")
         scope.check_used({"KeyConditionExpression": KeyConditionExpression, "FilterExpression": FilterExpression,
                           "ProjectionExpression": ProjectionExpression})
         return self._page(view, ExclusiveStartKey, ConsistentRead, ReturnConsumedCapacity)
@@ -193,10 +202,8 @@ class Reading(Administration):
     def _page(self, view: _View, start: Item | None, consistent: bool, capacity: str | None) -> Answer:
         if consistent and view.index is not None and not view.index.is_local:
             raise invalid("Consistent reads are not supported on global secondary indexes")
-        if view.index is not None and not view.index.is_local and view.index.projection != "ALL":
-            kept = {*view.key, *view.index.included}
-            if absent := [str(place[0]) for place in view.places or () if place[0] not in kept]:
-                raise invalid_values(f"Global secondary index {view.index.name} does not project [{', '.join(absent)}]")
+        if view.index is not None and not view.index.is_local and (absent := view.absent(view.places or ())):
+            raise invalid_values(f"Global secondary index {view.index.name} does not project [{', '.join(absent)}]")
         if start is not None:
             view.after = _start(view, start)
         self.throughput.check_read(view.table, view.index)

@@ -47,9 +47,14 @@ _ORDERS = st.builds(lambda v: {"S": v}, _texts), _NUMBER, st.builds(lambda v: {"
 _ORDERED = st.one_of(*_ORDERS)
 _PREFIXES = st.one_of(_ORDERS[0], _ORDERS[2])
 _KINDS = st.sampled_from([{"S": kind} for kind in ("S", "N", "B", "BOOL", "NULL", "L", "M", "SS", "NS", "BS", "X")])
+_ATTRIBUTES = {
+    "a": st.one_of(_ORDERED, _NUMBER), "b": st.builds(lambda v: {"L": v}, st.lists(st.one_of(_scalars, VALUES), max_size=3)),
+    "c": st.builds(lambda v: {"M": v}, st.dictionaries(st.sampled_from("xy"), st.one_of(_scalars, VALUES), max_size=2)), "d": _sets,
+}
+"""What an attribute holds, most times: so that paths lead somewhere, and operators fit."""
 _KEY_VALUES = {
-    "S": st.sampled_from([{"S": "a"}, {"S": "b"}, {"S": "ab"}]), "N": st.sampled_from([{"N": "1"}, {"N": "2"}, {"N": "-1.5"}, {"N": "10"}]),
-    "B": st.sampled_from([{"B": b"a"}, {"B": b"ab"}, {"B": b"\xff"}]),
+    "S": st.sampled_from([{"S": "a"}, {"S": "ab"}]), "N": st.sampled_from([{"N": "1"}, {"N": "-1.5"}, {"N": "10"}]),
+    "B": st.sampled_from([{"B": b"a"}, {"B": b"\xff"}]),
 }
 _WRONG = st.sampled_from([{"S": ""}, {"N": "7"}, {"S": "7"}, {"B": b""}, {"BOOL": True}])
 
@@ -69,7 +74,8 @@ def _key(draw, table):
 
 
 def _item(draw, table):
-    item = {**draw(st.dictionaries(st.sampled_from("abcd"), VALUES, max_size=4)), **_key(draw, table)}
+    item = {name: draw(VALUES if _seldom(draw) else values) for name, values in _ATTRIBUTES.items() if draw(st.integers(0, 3))}
+    item |= _key(draw, table)
     if _seldom(draw, 40):
         item["b"] = draw(_no_sets)
     for name, kind in TYPES[table].items():
@@ -109,9 +115,12 @@ class Expressions:
         return f"#{name}"
 
     def path(self, names="abcd"):
+        """Into what is there, most times."""
         text = self.name(names if not _seldom(self._draw, 15) else [*TYPES[self._table], "e"])
-        for _ in range(self._one(0, 0, 0, 1, 1, 2)):
-            text += f"[{self._draw(st.integers(0, 2))}]" if self._draw(st.booleans()) else "." + self.name("xy")
+        steps = {"b": "[", "c": "."}.get(text[-1], "") if not _seldom(self._draw) else self._one("[", ".", "[.", "..", "[[")
+        if self._draw(st.booleans()):
+            for step in steps:
+                text += f"[{self._draw(st.integers(0, 2))}]" if step == "[" else "." + self.name("xy")
         return text
 
     def operand(self, values=VALUES):
@@ -159,17 +168,17 @@ class Expressions:
         return ", ".join(self.path(name) for name in self._tops(3))
 
     def update(self):
-        names = self._tops(3)
-        clauses = sorted(self._one("SET", "SET", "REMOVE", "ADD", "DELETE") for _ in names)
         made = {}
-        for name, clause in zip(names, clauses, strict=True):
+        for name in self._tops(3):
+            fitting = {"a": ("SET", "ADD", "REMOVE"), "d": ("SET", "ADD", "DELETE", "REMOVE")}.get(name, ("SET", "SET", "REMOVE"))
+            clause = self._one(*fitting) if not _seldom(self._draw) else self._one("SET", "REMOVE", "ADD", "DELETE")
             made.setdefault(clause, []).append(self._action(clause, self.path(name)))
         return " ".join(f"{clause} {', '.join(actions)}" for clause, actions in made.items())
 
     def _action(self, clause, path):
         if clause == "SET":
             return f"{path} = {self._sum()}"
-        return path if clause == "REMOVE" else f"{path} {self.value(st.one_of(_sets, _NUMBER) if clause == 'ADD' else _sets)}"
+        return path if clause == "REMOVE" else f"{path} {self.value(_NUMBER if clause == 'ADD' and 'a' in path else _sets)}"
 
     def _sum(self):
         kind = self._one("value", "value", "value", "path", "+", "-", "if", "if+", "append")
@@ -178,12 +187,12 @@ class Expressions:
         if kind == "path":
             return self.path()
         if kind in "+-":
-            return self._either(self.path(), self.value(_NUMBER), f" {kind} ")
+            return self._either(self.path("a"), self.value(_NUMBER), f" {kind} ")
         if kind == "if":
             return f"if_not_exists({self.path()}, {self.value()})"
         if kind == "if+":
-            return f"if_not_exists({self.path()}, {self.value(_NUMBER)}) + {self.value(_NUMBER)}"
-        old = self.path() if self._draw(st.booleans()) else f"if_not_exists({self.path()}, {self.value(_LIST)})"
+            return f"if_not_exists({self.path('ae')}, {self.value(_NUMBER)}) + {self.value(_NUMBER)}"
+        old = self.path("b") if self._draw(st.booleans()) else f"if_not_exists({self.path('be')}, {self.value(_LIST)})"
         return f"list_append({self._either(old, self.value(_LIST), ', ')})"
 
     def key_condition(self, key):
@@ -311,4 +320,12 @@ def _transact_get(draw):
     return "transact_get_items", {"TransactItems": made}
 
 
-CALLS = st.one_of(_single(), _single(), _single(), _get(), _range(), _range(), _batch_write(), _batch_get(), _transact_write(), _transact_get())
+@st.composite
+def _puts(draw):
+    """An item in each table, so that there is something."""
+    return [("put_item", {"TableName": table, "Item": _item(draw, table)}) for table in TABLES for _ in range(2)]
+
+
+CALL = st.one_of(
+    _single(), _single(), _single(), _get(), _range(), _range(), _batch_write(), _batch_get(), _transact_write(), _transact_get())
+CALLS = st.builds(lambda puts, calls: puts + calls, _puts(), st.lists(CALL, min_size=4, max_size=12))

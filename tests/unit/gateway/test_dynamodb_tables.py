@@ -106,6 +106,15 @@ def test_a_filter_sees_items_after_the_limit_and_counts_them(orders):
         query, db=orders, text="customer = :c", c={"S": "c0"}, FilterExpression="placed = :c")
 
 
+@pytest.mark.parametrize("which,key,names", [("by_amount", "customer = :c", {}), ("by_only_status", "#s = :c", {"#s": "status"})])
+def test_what_an_index_does_not_hold_a_query_may_not_filter_by_and_a_scan_does_not_see(orders, which, key, names):
+    text, values = "#o = :c AND attribute_exists(#o) AND extra = :c", {"c": {"S": "c0"}}
+    message = f"One or more parameter values were invalid: Secondary index {which} does not project one or more filter attributes: [extra, other]"
+    assert told(query, db=orders, text=key, index=which, names={**names, "#o": "other"}, FilterExpression=text, **values) == message
+    found = orders.scan(TableName="orders", IndexName=which, FilterExpression="attribute_exists(#o)", ExpressionAttributeNames={"#o": "other"})
+    assert (found["Count"], found["ScannedCount"]) == (0, 30)
+
+
 def test_segments_of_a_scan_are_all_of_it_once(orders):
     def segment(n):
         return orders.scan(TableName="orders", Segment=n, TotalSegments=3)["Items"]
