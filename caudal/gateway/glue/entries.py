@@ -29,6 +29,11 @@ def shown(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: datetime.fromtimestamp(value, UTC) if name in TIMES else value for name, value in document.items()}
 
 
+def is_iceberg(table: Mapping[str, Any]) -> bool:
+    """Whether a table's files and columns are told by Iceberg's metadata."""
+    return str((table.get("Parameters") or {}).get("table_type", "")).upper() == "ICEBERG"
+
+
 class Entries:
     """Databases, tables, versions and partitions that clients made."""
 
