@@ -1,6 +1,6 @@
 """JSON records as rows of an Iceberg table: names and types as the table has them, values exact, or the record fails."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NoReturn
 
@@ -42,6 +42,17 @@ def row_reader(schema: Schema) -> Callable[[bytes], dict[str, Any]]:
     """What makes a row of a record. It raises Misfit."""
     read = _object("the record", schema.columns)
     return lambda raw: read(parse_object(raw))
+
+
+def key_reader(schema: Schema, key: Sequence[str]) -> Callable[[bytes], tuple[Any, ...]]:
+    """What takes the values of some columns from a record, None for one that has none. It raises Misfit."""
+    readers = [(name, _optional(name, schema.find_field(name).field_type, required=False)) for name in key]
+
+    def read(raw: bytes) -> tuple[Any, ...]:
+        found = parse_object(raw)
+        return tuple(reader(found.get(name)) for name, reader in readers)
+
+    return read
 
 
 def _object(where: str, fields: tuple[NestedField, ...]) -> Read:

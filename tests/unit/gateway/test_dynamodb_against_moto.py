@@ -5,7 +5,6 @@ After each write the tables are compared too. `HYPOTHESIS_PROFILE=long` tries tw
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.differing import Difference, Outcome, ask, explained, mock_aws, moto, normal
