@@ -17,11 +17,11 @@ from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.firehose import shaping
 from caudal.gateway.firehose.function import Processor
+from caudal.gateway.firehose.iceberg.writer import TableWriter
 from caudal.gateway.firehose.prefixes import folder, keys_in, zone
 from caudal.gateway.firehose.records import Failed, Record
 from caudal.gateway.firehose.settings import Settings
 from caudal.gateway.firehose.sources import Places, Source
-from caudal.gateway.firehose.tables import TableWriter
 
 PLACE = "firehose.place"
 WAIT_SECONDS = 0.25

@@ -270,7 +270,7 @@ def _once(table, requests, key_of):
 def _placed(action):
     """Table and key of a transaction's action."""
     ((_, given),) = action.items()
-    key = given.get("Key") or given["Item"]
+    key = given["Key"] if "Key" in given else given["Item"]
     return given["TableName"], repr([key.get(name) for name in KEYS[""][given["TableName"]]])
 
 

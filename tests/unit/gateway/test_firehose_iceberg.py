@@ -25,9 +25,9 @@ from pyiceberg.types import (
     TimestamptzType,
 )
 
-from caudal.gateway.firehose.merging import Merge
+from caudal.gateway.firehose.iceberg.merging import Merge
+from caudal.gateway.firehose.iceberg.rows import row_reader
 from caudal.gateway.firehose.records import Record
-from caudal.gateway.firehose.rows import row_reader
 from caudal.ingest.transform.values import Misfit
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.zips import zipped

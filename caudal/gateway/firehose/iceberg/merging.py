@@ -7,8 +7,8 @@ import pyarrow as pa
 from pyiceberg.schema import Schema
 
 from caudal.errors import UsageError
+from caudal.gateway.firehose.iceberg.rows import key_reader, row_reader
 from caudal.gateway.firehose.records import Record
-from caudal.gateway.firehose.rows import key_reader, row_reader
 from caudal.gateway.iceberg.tables import TOKEN, Making, Tables, fitted, small
 from caudal.gateway.iceberg.upsert import check_key, exchange
 from caudal.ingest.transform.values import Misfit

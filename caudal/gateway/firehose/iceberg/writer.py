@@ -1,4 +1,4 @@
-"""Delivery to Iceberg tables: which table a record is for and what it does there; each table's share is one commit.
+"""Which table a record is for and what it does there; each table's share is one commit.
 
 The id of the delivery is in the snapshot's summary, so one that is repeated after a kill adds nothing twice.
 """
@@ -60,7 +60,7 @@ class TableWriter:
 
     def _written(self, target: Target, share: list[tuple[str, Record]], id: str) -> list[Failed]:
         """One table's share. Raises CaudalError where it is to be tried again after a restart."""
-        from caudal.gateway.firehose.merging import Merge  # and with it the packages of the extra iceberg
+        from caudal.gateway.firehose.iceberg.merging import Merge  # and with it the packages of the extra iceberg
 
         attempts, until = 0, time.monotonic() + self._settings.retry_seconds
         while True:
