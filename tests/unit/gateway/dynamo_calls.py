@@ -329,3 +329,58 @@ def _puts(draw):
 CALL = st.one_of(
     _single(), _single(), _single(), _get(), _range(), _range(), _batch_write(), _batch_get(), _transact_write(), _transact_get())
 CALLS = st.builds(lambda puts, calls: puts + calls, _puts(), st.lists(CALL, min_size=4, max_size=12))
+
+
+def _call(operation, **members):
+    return st.tuples(st.just(operation), st.fixed_dictionaries(members))
+
+
+_NAMES, _ATTRIBUTE_NAMES = st.sampled_from(["aaa", "bbb"]), st.sampled_from("pqr")
+_UNITS = st.fixed_dictionaries({"ReadCapacityUnits": st.integers(1, 3), "WriteCapacityUnits": st.integers(1, 3)})
+_SPECIFICATION = st.sampled_from([{"StreamEnabled": True, "StreamViewType": "NEW_IMAGE"}, {"StreamEnabled": False}])
+
+
+@st.composite
+def _schema(draw, first=None):
+    names = draw(st.lists(_ATTRIBUTE_NAMES, min_size=1, max_size=2, unique=not _seldom(draw)))
+    if first is not None and not _seldom(draw):
+        names = [first, *(name for name in "pqr" if name != first)][:2]
+    kinds = ["HASH", "RANGE"] if not _seldom(draw) else ["RANGE", "HASH"]
+    return [{"AttributeName": name, "KeyType": kind} for name, kind in zip(names, kinds, strict=False)]
+
+
+@st.composite
+def _index(draw, first=None, units=True):
+    kind = draw(st.sampled_from(["ALL", "KEYS_ONLY", "INCLUDE"]))
+    included = {"NonKeyAttributes": ["x"]} if (kind == "INCLUDE") is not _seldom(draw) else {}
+    made = {"IndexName": draw(st.sampled_from(["one", "two"])), "KeySchema": draw(_schema(first)), "Projection": {"ProjectionType": kind, **included}}
+    return {**made, **({"ProvisionedThroughput": draw(_UNITS)} if units else {})}
+
+
+@st.composite
+def _create(draw):
+    key, on_demand = draw(_schema()), draw(st.booleans())
+    made = {"TableName": draw(_NAMES), "KeySchema": key, "BillingMode": "PAY_PER_REQUEST" if on_demand else "PROVISIONED"}
+    if on_demand is _seldom(draw):
+        made["ProvisionedThroughput"] = draw(_UNITS)
+    if draw(st.integers(0, 2)) == 0:
+        made["LocalSecondaryIndexes"] = draw(st.lists(_index(key[0]["AttributeName"], units=False), max_size=2, unique_by=repr))
+    if draw(st.integers(0, 2)) == 0:
+        made["GlobalSecondaryIndexes"] = draw(st.lists(_index(units=not on_demand), max_size=2, unique_by=repr))
+    used = {each["AttributeName"] for schema in [key, *(index["KeySchema"] for kind in ("Local", "Global") for index in made.get(f"{kind}SecondaryIndexes", []))] for each in schema}
+    if _seldom(draw):
+        used = used ^ {draw(_ATTRIBUTE_NAMES)}
+    made["AttributeDefinitions"] = [{"AttributeName": name, "AttributeType": draw(st.sampled_from("SNB"))} for name in sorted(used)]
+    if draw(st.integers(0, 3)) == 0:
+        made["StreamSpecification"] = draw(_SPECIFICATION)
+    return "create_table", made
+
+
+TABLE_CALLS = st.lists(st.one_of(
+    _create(), _create(), _call("describe_table", TableName=_NAMES), _call("delete_table", TableName=_NAMES), _call("list_tables"),
+    _call("update_table", TableName=_NAMES, StreamSpecification=_SPECIFICATION), _call("update_table", TableName=_NAMES, ProvisionedThroughput=_UNITS, BillingMode=st.just("PROVISIONED")),
+    _call("update_table", TableName=_NAMES, BillingMode=st.just("PAY_PER_REQUEST")), _call("update_table", TableName=_NAMES, DeletionProtectionEnabled=st.booleans()),
+    _call("update_table", TableName=_NAMES, GlobalSecondaryIndexUpdates=st.just([{"Delete": {"IndexName": "one"}}])),
+    _call("update_time_to_live", TableName=_NAMES, TimeToLiveSpecification=st.fixed_dictionaries({"Enabled": st.booleans(), "AttributeName": st.just("until")})),
+    _call("describe_time_to_live", TableName=_NAMES),
+), min_size=2, max_size=10)

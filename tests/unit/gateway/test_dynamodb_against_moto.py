@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.differing import Difference, Outcome, ask, explained, mock_aws, moto, normal
-from tests.unit.gateway.dynamo_calls import CALLS, KEYS, TABLES
+from tests.unit.gateway.dynamo_calls import CALLS, KEYS, TABLE_CALLS, TABLES
 
 IGNORED = {"ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics", "UnprocessedItems", "UnprocessedKeys"}
 """What is not of random calls, or not moto's to say."""
@@ -24,7 +24,7 @@ DIFFERENT = (
     Difference(".*", WRONG + "Two document paths (overlap|conflict) with each other.*", "ok|" + ANY_ERROR,
                "ProjectionExpression, UpdateExpression: paths may not overlap; moto sees it in some, and shows aliases and places in lists otherwise"),
     Difference(".*", WRONG + "(is not defined|redundant parentheses|unused in expressions|provided key element|item keys contains duplicates|Missing the key"
-               "|Type mismatch|multiple operations on one item|contains duplicates|may not be empty|should not be empty|cannot contain an empty"
+               "|Type mismatch|multiple operations on one item|contains duplicates|may not be empty|should not be empty|cannot contain an empty|Null attribute value|cannot be converted to a numeric"
                "|Cannot update attribute|ReturnValues can only).*", "ok|" + ANY_ERROR,
                "AWS refuses a request that is wrong whatever items there are; moto finds out in some operations, later, or in other words"),
     Difference("query|scan", WRONG + "does not project .*", "ok", "an index has no attributes but those that it projects: of a global one no others are shown, and none is a Query's filter"),
@@ -36,6 +36,19 @@ DIFFERENT = (
     Difference("update_item|transact_write_items", "(Validation|TransactionCanceled)Exception: .*", "(Validation|TransactionCanceled)Exception: .*",
                "of several things that are wrong AWS does not say which is told; moto says in another order, of sums by an error of operands, of transactions as if it were one call"),
     Difference("update_item|transact_write_items", "(ConditionalCheckFailed|TransactionCanceled).*", WRONG, "AWS does nothing unless the condition holds; moto works out the update first"),
+)
+
+
+TABLES_IGNORED = {
+    "ResponseMetadata", "TableId", "CreationDateTime", "TableArn", "IndexArn", "ItemCount", "TableSizeBytes", "IndexSizeBytes", "WarmThroughput", "LatestStreamArn",
+    "LatestStreamLabel", "NumberOfDecreasesToday", "DeletionProtectionEnabled", "TableStatus", "BillingModeSummary", "SSEDescription", "Tags",
+    "ProvisionedThroughput",
+}
+"""What each makes up by itself; and what moto keeps of a table's throughput once it is on demand."""
+TABLES_DIFFERENT = (
+    Difference("(update|describe)_time_to_live", "ResourceNotFoundException: .*", "ResourceNotFound: .*", "the model's error is ResourceNotFoundException"),
+    Difference("(create|update)_table|update_time_to_live", "(Validation|LimitExceeded|ResourceNotFound)Exception: .*", "ok|fault: .*", "moto takes what AWS's documentation of the request refuses"),
+    Difference(".*_table", "(Validation|ResourceNotFound)Exception: .*", "(Validation|ResourceNotFound|ResourceInUse)Exception: .*", "of several things that are wrong AWS does not say which is told; and moto's words"),
 )
 
 
@@ -55,6 +68,7 @@ def ask_dynamodb(client, operation, members):
     if told == "ok" and members.get("ReturnValues") == "UPDATED_NEW":  # of an item that is new moto shows the key too
         for name in KEYS[""][members["TableName"]]:
             answer.get("Attributes", {}).pop(name, None)
+        answer = {name: shown for name, shown in answer.items() if shown}
     if told == "ok" and answer.get("ScannedCount") == members.get("Limit"):
         answer.pop("LastEvaluatedKey", None)  # where the limit ends a page AWS says so, also if there is no more: moto does not
     if told == "ok" and operation == "batch_get_item":
@@ -97,4 +111,22 @@ def test_dynamodb_answers_as_moto_does_or_as_documented(both, calls):
         if mine == other:
             assert ours == theirs, (operation, members)
         elif ours != theirs:
+            return  # from here on the two hold other things
+
+
+@pytest.mark.slow
+@given(calls=TABLE_CALLS)
+@settings(max_examples=settings.default.max_examples // 4, deadline=None, suppress_health_check=list(HealthCheck))
+def test_tables_are_as_moto_has_them_or_as_documented(both, calls):
+    for client in both:
+        for name in set(client.list_tables()["TableNames"]) - TABLES.keys():
+            client.update_table(TableName=name, DeletionProtectionEnabled=False)
+            client.delete_table(TableName=name)
+    for operation, members in calls:
+        mine, other = (ask(getattr(client, operation), members, TABLES_IGNORED, told=True) for client in both)
+        if operation == "list_tables":  # moto's are in the order in which they were made
+            other.answer["TableNames"].sort()
+        if mine != other and explained(TABLES_DIFFERENT, operation, mine.told, other.told, given=str(members)) is None:
+            assert (operation, members, mine) == (operation, members, other)
+        if (mine.told == "ok") is not (other.told == "ok"):
             return  # from here on the two hold other things
