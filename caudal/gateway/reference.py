@@ -21,7 +21,9 @@ service's are handed on to it as they are.
 
 There is one account, `000000000000`, and one region, `[gateway] region`. Without `[gateway] credentials` every request is
 answered whoever signed it, but only on this machine; with it, a wrong signature is refused. AWS's quotas are off unless
-`caudal up --aws-limits` (or `[gateway] limits`) turns them on, so that code that waits and tries again can be tested.
+`caudal up --aws-limits` (or `[gateway] limits`) turns them on, so that code that waits and tries again can be tested; sizes of
+items, records, pages and batches are AWS's always. With `caudal up --aws-disorder SEED` (or `[gateway] disorder`) DynamoDB's
+changes come to Kinesis late and repeated, as AWS warns that they may, for whoever tests what reads them.
 
 What was acknowledged is on the disk: the process may be killed at any time, and goes on where it was when it starts again.
 Deliveries, crawls and event source mappings that were at work are repeated to the same end, not twice.

@@ -1,6 +1,6 @@
 """Rows that take the place of those with their key."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from typing import Any
 
@@ -34,7 +34,7 @@ def upsert(
     """
     def work(making: Making) -> None:
         schema = making.table.schema()
-        _check(schema, key)
+        check_key(schema, key)
         new = _last(fitted(rows, making.table), key)
         columns = [new[column] for column in key]
         keys = pa.table(columns, names=list(key))
@@ -44,19 +44,23 @@ def upsert(
                 raise DataError(f"a key of {', '.join(key)} is NULL", hint="leave the record out")
             keys = pa.concat_tables([keys, gone])
             new = new.take(_outside(new, gone, key))
-        if not len(keys):
-            return
-        kept, removed = [new], []
-        for file in making.files(holding(keys, key)):
-            rest = _outside(making.rows(file, key).select(list(key)), keys, key)
-            held = file.file.record_count if not file.delete_files else None
-            if held is not None and len(rest) == held:
-                continue
-            kept.append(making.rows(file).take(rest))
-            removed.append(file.file)
-        making.replace(pa.concat_tables(kept), removed, {TOKEN: token} if token else {})
+        if len(keys):
+            exchange(making, new, keys, key, {TOKEN: token} if token else {})
 
     tables.change(database, name, work, token)
+
+
+def exchange(making: Making, rows: pa.Table, keys: pa.Table, key: Sequence[str], note: Mapping[str, str]) -> None:
+    """Put rows in the place of all that have one of the keys."""
+    kept, removed = [rows], []
+    for file in making.files(holding(keys, key)) if len(keys) else ():
+        rest = _outside(making.rows(file, key).select(list(key)), keys, key)
+        held = file.file.record_count if not file.delete_files else None
+        if held is not None and len(rest) == held:
+            continue
+        kept.append(making.rows(file).take(rest))
+        removed.append(file.file)
+    making.replace(pa.concat_tables(kept), removed, note)
 
 
 def holding(keys: pa.Table, key: Sequence[str]) -> BooleanExpression:
@@ -81,7 +85,8 @@ def _predicate(kind: Any, column: str, value: Any) -> BooleanExpression:
     return made
 
 
-def _check(schema: Schema, key: Sequence[str]) -> None:
+def check_key(schema: Schema, key: Sequence[str]) -> None:
+    """Raises UsageError for columns that cannot tell rows apart."""
     for column in key:
         field: NestedField | None = next((each for each in schema.columns if each.name == column), None)
         kind = field.field_type if field is not None else None
