@@ -128,7 +128,7 @@ class Delivery(Background):
             made, bad = shaping.keyed(made, settings.query)
             failed += bad
         if settings.targets is not None:
-            failed += TableWriter(self._cloud, settings, self._stop.is_set).write(made, plan.id)
+            failed += TableWriter(self._cloud, settings, self.stop.is_set).write(made, plan.id)
         else:
             shape = shaping.joiner(settings)
             if settings.table is not None:
