@@ -8,6 +8,7 @@ from hypothesis import settings
 
 settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
 settings.register_profile("quick", deadline=None, max_examples=25)  # for `make check`
+settings.register_profile("long", deadline=None, max_examples=2000)  # by hand
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 CONFORMANCE = Path(__file__).parent / "conformance"

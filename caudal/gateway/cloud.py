@@ -110,6 +110,11 @@ class Cloud:
         key, secret = next(iter(self._credentials.items()), ("caudal", "caudal"))
         return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
 
+    @cached_property
+    def iceberg(self) -> Any:
+        """The Data Catalog's Iceberg tables (`iceberg.tables.Tables`), their packages imported when one is first asked for."""
+        return import_module("caudal.gateway.iceberg.tables").Tables(self)
+
     def service(self, name: str) -> Any:
         """Another service, for one that works with it."""
         return self.services[name]

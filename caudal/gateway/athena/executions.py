@@ -57,6 +57,8 @@ class Outcome(NamedTuple):
     """URLs of the objects that it wrote, if it writes any."""
     rows: int | None = None
     """Rows that it wrote."""
+    digits: int = 3
+    """Of a second's part, in its times."""
 
 
 Run = Callable[[Document, Callable[[], bool]], Outcome]
@@ -205,7 +207,7 @@ class Executions:
 
     def _keep(self, execution: Document, outcome: Outcome) -> None:
         """Write the results where the client asked for them."""
-        texts = as_texts(outcome.table)
+        texts = as_texts(outcome.table, outcome.digits)
         execution |= {"Columns": [column_info(field) for field in outcome.table.schema], "Scanned": outcome.scanned}
         bucket, key = split_url(execution["Output"])
         query = execution["SubstatementType"] == "SELECT"

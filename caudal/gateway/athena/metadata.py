@@ -4,6 +4,7 @@ from typing import Any
 
 from caudal.gateway.athena.workgroups import BAD, WorkGroups
 from caudal.gateway.faults import AwsError
+from caudal.gateway.glue.entries import columns_of
 
 Answer = dict[str, Any]
 
@@ -66,6 +67,10 @@ def _database(database: Answer) -> Answer:
     return {name: database[name] for name in ("Name", "Description", "Parameters") if name in database}
 
 
+def _column(column: Answer) -> Answer:
+    return {name: column[name] for name in ("Name", "Type", "Comment") if name in column}
+
+
 def _table(table: Answer) -> Answer:
     descriptor = table.get("StorageDescriptor", {})
     serde = descriptor.get("SerdeInfo", {})
@@ -74,5 +79,5 @@ def _table(table: Answer) -> Answer:
                   "serde.serialization.lib": serde.get("SerializationLibrary", ""),
                   **{f"serde.param.{name}": value for name, value in serde.get("Parameters", {}).items()}}
     return {"Name": table["Name"], "CreateTime": table.get("CreateTime"), "TableType": table.get("TableType", ""),
-            "Columns": descriptor.get("Columns", []), "PartitionKeys": table.get("PartitionKeys", []),
+            "Columns": [_column(each) for each in columns_of(table)], "PartitionKeys": table.get("PartitionKeys", []),
             "Parameters": {name: value for name, value in parameters.items() if value}}

@@ -94,26 +94,25 @@ class Administration(Service):
         **other: Any,
     ) -> Answer:
         _refuse(other)
-        table = self.account.find(TableName)
+        table = self.account.find(TableName, _no_table(TableName))
+        updates = declaring.index_updates(GlobalSecondaryIndexUpdates or [])
+        settings = {name: value for name, value in (
+            ("is_protected", DeletionProtectionEnabled), ("table_class", TableClass)) if value is not None}
+
+        def billed(table: Table) -> Table:
+            return replace(table, **declaring.billing(table, BillingMode, ProvisionedThroughput, updates), **settings)
+
+        billed(table)  # or refused before anything is done
+        if not (updates or settings or BillingMode or ProvisionedThroughput or StreamSpecification):
+            raise invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
+                          "or SSESpecification or ReplicaUpdates is required")
         if StreamSpecification is not None:
             table = self._stream(table.name, StreamSpecification)
-        for update in GlobalSecondaryIndexUpdates or []:
-            ((kind, given),) = update.items()
+        if settings or BillingMode or ProvisionedThroughput:
+            table = self.account.change(table.name, billed)
+        for kind, given in updates:
             with self._updating:
                 table = getattr(self, f"_{kind.lower()}_index")(table.name, given, AttributeDefinitions)
-        settings: Answer = {}
-        if BillingMode is not None:
-            settings["on_demand"] = BillingMode == "PAY_PER_REQUEST"
-        if settings.get("on_demand"):
-            settings["throughput"] = (0, 0)
-        elif ProvisionedThroughput is not None:
-            settings |= {"throughput": _units(ProvisionedThroughput), "on_demand": False}
-        if DeletionProtectionEnabled is not None:
-            settings["is_protected"] = DeletionProtectionEnabled
-        if TableClass is not None:
-            settings["table_class"] = TableClass
-        if settings:
-            table = self.account.change(table.name, lambda table: replace(table, **settings))
         return {"TableDescription": self._described(table)}
 
     def _create_index(self, name: str, given: Answer, definitions: list[Answer] | None) -> Table:
@@ -141,7 +140,7 @@ class Administration(Service):
         table = self.account.find(name)
         _refuse({member: value for member, value in given.items() if member not in ("IndexName", "ProvisionedThroughput")})
         found = table.index(given["IndexName"])
-        changed = replace(found, throughput=_units(given.get("ProvisionedThroughput") or {}))
+        changed = replace(found, throughput=declaring.units(given.get("ProvisionedThroughput") or {}))
         return self._with_indexes(name, tuple(changed if index == found else index for index in table.indexes), table.types)
 
     def _with_indexes(self, name: str, indexes: tuple[Index, ...], types: dict[str, str]) -> Table:
@@ -262,10 +261,6 @@ def _refuse(options: Answer) -> None:
 
 def _no_table(name: str) -> str:
     return f"Requested resource not found: Table: {name} not found"
-
-
-def _units(given: Answer) -> tuple[int, int]:
-    return given.get("ReadCapacityUnits", 0), given.get("WriteCapacityUnits", 0)
 
 
 def _precision(found: Destination) -> Answer:

@@ -16,6 +16,7 @@ from caudal.background import Background
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.dynamodb.account import Account
 from caudal.gateway.dynamodb.changes import kinesis_record, read_change
+from caudal.gateway.dynamodb.disorder import GATHER_SECONDS, WINDOW, disordered
 from caudal.gateway.dynamodb.tables import Destination, Table
 from caudal.ingest.items import encode_key
 from caudal.ingest.stream.port import SupportsRetention
@@ -31,6 +32,7 @@ class Forwarder:
 
     def __init__(self, cloud: Cloud, account: Account) -> None:
         self._cloud, self._account = cloud, account
+        self._disorder = cloud.stages.config.gateway.disorder
         self._stop = threading.Event()
         self._threads: dict[str, Background] = {}
         self._holds: dict[str, threading.Lock] = {}
@@ -88,6 +90,8 @@ class Forwarder:
         if destination.until is not None and _reaches(positions, destination.until):
             return True
         if self._cloud.stages.stream.wait(name, positions, WAIT_SECONDS):
+            if self._disorder:
+                self._stop.wait(GATHER_SECONDS)
             with self.held(name):
                 self._forward(self._account.find(name), positions)
         return False
@@ -118,7 +122,12 @@ class Forwarder:
             kinesis = self._cloud.service("kinesis").streams
             live = kinesis.find(StreamName=destination.stream)
             beside = {destination.journal: [(b"", msgspec.json.encode(positions))]}
-            kinesis.put(live, self._records(table, destination, run), beside)
+            records = self._records(table, destination, run)
+            if self._disorder:
+                again = max(ends.oldest, destination.since.get(shard, 0), start - WINDOW)
+                before = self._records(table, destination, stream.read(table.name, shard, again, READ_BYTES)[: start - again])
+                records = disordered(records, before, f"{self._disorder}/{shard}/{start}")
+            kinesis.put(live, records, beside)
         if isinstance(stream, SupportsRetention):
             stream.trim(destination.journal, stream.now(destination.journal))
 

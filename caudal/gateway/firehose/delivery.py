@@ -17,6 +17,7 @@ from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.firehose import shaping
 from caudal.gateway.firehose.function import Processor
+from caudal.gateway.firehose.iceberg.writer import TableWriter
 from caudal.gateway.firehose.prefixes import folder, keys_in, zone
 from caudal.gateway.firehose.records import Failed, Record
 from caudal.gateway.firehose.settings import Settings
@@ -126,12 +127,19 @@ class Delivery(Background):
         if settings.query:
             made, bad = shaping.keyed(made, settings.query)
             failed += bad
-        shape = shaping.joiner(settings)
-        if settings.table is not None:
-            shape = shaping.Converter(self._cloud.service("glue").table(*settings.table)).convert
-        failed += self._put(settings, made, oldest, plan, shape)
-        for kind in sorted({failure.kind for failure in failed}):
-            self._put_failed(kind, [failure for failure in failed if failure.kind == kind], oldest, plan)
+        if settings.targets is not None:
+            failed += TableWriter(self._cloud, settings, self.stop.is_set).write(made, plan.id)
+        else:
+            shape = shaping.joiner(settings)
+            if settings.table is not None:
+                shape = shaping.Converter(self._cloud.service("glue").table(*settings.table)).convert
+            failed += self._put(settings, made, oldest, plan, shape)
+        places: dict[tuple[str, str], list[Failed]] = {}
+        for failure in failed:
+            prefix = settings.error_prefix or settings.prefix if failure.prefix is None else failure.prefix
+            places.setdefault((failure.kind, prefix), []).append(failure)
+        for (kind, prefix), some in sorted(places.items()):
+            self._put_failed(kind, prefix, some, oldest, plan)
 
     def _put(
         self, settings: Settings, records: Sequence[Record], oldest: datetime, plan: Plan, shape: shaping.Shape
@@ -151,10 +159,9 @@ class Delivery(Background):
                 self._cloud.objects.put(settings.bucket, folder(settings.prefix, local, dict(keys)) + name, data)
         return bad
 
-    def _put_failed(self, kind: str, failed: Sequence[Failed], oldest: datetime, plan: Plan) -> None:
+    def _put_failed(self, kind: str, prefix: str, failed: Sequence[Failed], oldest: datetime, plan: Plan) -> None:
         lines = b"".join(json.dumps(_line(failure, self._settings.function)).encode() + b"\n" for failure in failed)
-        prefix = self._settings.error_prefix or self._settings.prefix
-        name = folder(prefix, oldest.astimezone(zone(self._settings.time_zone)), {}, kind) + self._object(plan, kind)
+        name = folder(prefix, oldest.astimezone(zone(self._settings.time_zone)), {}, kind) + self._object(plan, kind + prefix)
         self._cloud.objects.put(self._settings.bucket, name, lines)
 
     def _object(self, plan: Plan, what: str) -> str:
