@@ -14,7 +14,8 @@ ROWS, ENDED = 2000, {"SUCCEEDED", "FAILED", "CANCELLED"}
 QUERIES = {
     "count": "SELECT count(*) AS n FROM numbers a CROSS JOIN numbers b WHERE a.n * b.n % 7 = 3",
     "made": "CREATE TABLE {name} WITH (format = 'PARQUET') AS SELECT n, {number} AS round FROM numbers",
-    "sink": "INSERT INTO sink SELECT n, {number} FROM numbers",
+    "iced": "CREATE TABLE {name} WITH (table_type = 'ICEBERG', location = 's3://lake/{name}/', is_external = false) AS SELECT n, {number} AS round FROM numbers",
+    "sink": "INSERT INTO sink SELECT n, {number} FROM numbers", "ice": "INSERT INTO ice SELECT n, {number} FROM numbers",
 }
 
 
@@ -47,7 +48,8 @@ def set_up(endpoint):
     s3.put_object(Bucket="lake", Key="numbers/data.csv", Body="".join(f"{n}\n" for n in range(ROWS)).encode())
     endpoint.client("glue").create_database(DatabaseInput={"Name": "db"})
     csv = "ROW FORMAT DELIMITED FIELDS TERMINATED BY ',' LOCATION"
-    for sql in (f"CREATE EXTERNAL TABLE numbers (n bigint) {csv} 's3://lake/numbers/'", f"CREATE EXTERNAL TABLE sink (n bigint, round bigint) {csv} 's3://lake/sink/'"):
+    for sql in (f"CREATE EXTERNAL TABLE numbers (n bigint) {csv} 's3://lake/numbers/'", f"CREATE EXTERNAL TABLE sink (n bigint, round bigint) {csv} 's3://lake/sink/'",
+                "CREATE TABLE ice (n bigint, round bigint) LOCATION 's3://lake/ice/' TBLPROPERTIES ('table_type' = 'ICEBERG')"):
         assert ended(athena, start_query(athena, sql, f"{random.randrange(10**40):040}")) == "SUCCEEDED"
 
 
@@ -87,9 +89,10 @@ def test_a_query_ends_or_has_failed_and_no_table_is_there_by_half(start):
     assert all(states[key] == "SUCCEEDED" for key in done), f"CAUDAL_FAULT_SEED={SEED}"
     tables = {name for (name,) in ask(athena, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'db'")}
     for (kind, number), state in states.items():
-        if kind == "made" and (state == "SUCCEEDED" or f"made_{number}" in tables):
+        if kind in ("made", "iced") and (state == "SUCCEEDED" or f"made_{number}" in tables):
             assert ask(athena, f"SELECT count(*), min(round), max(round) FROM made_{number}") == [(str(ROWS), str(number), str(number))]
-    inserted = dict(ask(athena, "SELECT round, count(*) FROM sink GROUP BY round"))
-    assert set(inserted.values()) <= {str(ROWS)}, f"CAUDAL_FAULT_SEED={SEED}: {inserted}"
-    assert {str(number) for (kind, number), state in states.items() if kind == "sink" and state == "SUCCEEDED"} <= inserted.keys()
+    for into in ("sink", "ice"):
+        inserted = dict(ask(athena, f"SELECT round, count(*) FROM {into} GROUP BY round"))
+        assert set(inserted.values()) <= {str(ROWS)}, f"CAUDAL_FAULT_SEED={SEED}: {inserted}"
+        assert {str(number) for (kind, number), state in states.items() if kind == into and state == "SUCCEEDED"} <= inserted.keys()
     assert begun and all(start_query(athena, QUERIES[kind].format(name=f"made_{n}", number=n), f"{n:040}") == id for (kind, n), id in begun.items())
