@@ -7,6 +7,7 @@ process that dies anywhere neither loses a change nor tells one twice.
 import base64
 import logging
 import threading
+import time
 import uuid
 from typing import Any
 
@@ -24,6 +25,10 @@ from caudal.records import Positions, Records
 READ_BYTES = 1 << 20
 WAIT_SECONDS = 0.25
 """How long a forwarder waits for news before it sees whether its table goes elsewhere."""
+GATHER_SECONDS = 0.02
+"""How long it lets further changes come before it forwards them together, so that it takes little from those who write."""
+TRIM_SECONDS = 10.0
+"""How often it forgets how far it had come before."""
 
 log = logging.getLogger("caudal.gateway")
 
@@ -37,6 +42,7 @@ class Forwarder:
         self._threads: dict[str, threading.Thread] = {}
         self._holds: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._trims: dict[str, float] = {}
 
     def start(self) -> None:
         """Go on where an earlier process stopped."""
@@ -92,6 +98,7 @@ class Forwarder:
                     if self._cloud.stages.stream.wait(name, positions, WAIT_SECONDS):
                         with self.held(name):
                             self._forward(self._account.find(name), positions)
+                        self._stop.wait(GATHER_SECONDS)
                 elif not self._stop.wait(WAIT_SECONDS) and not self._is_still(name, journal):
                     return
             except CaudalError as error:
@@ -115,21 +122,26 @@ class Forwarder:
         last = stream.read(destination.journal, 0, end - 1)
         return msgspec.json.decode(last.raw(0), type=dict[int, int], strict=False)
 
-    def _forward(self, table: Table, positions: Positions) -> None:
+    def _forward(self, table: Table, reached: Positions) -> None:
+        """Forward what is new in all shards, in one transaction."""
         stream, destination = self._cloud.stages.stream, table.destination
         assert destination is not None
+        positions = dict(reached)
+        records: list[Any] = []
         for shard, ends in stream.ends(table.name).items():
             start = max(positions.get(shard, 0), ends.oldest)
             stop = ends.next if destination.until is None else destination.until[shard]
-            if stop <= start or self._stop.is_set():
-                continue
-            run = stream.read(table.name, shard, start, READ_BYTES)[: stop - start]
-            positions[shard] = run.next
-            kinesis = self._cloud.service("kinesis").streams
-            live = kinesis.find(StreamName=destination.stream)
-            beside = {destination.journal: [(b"", msgspec.json.encode(positions))]}
-            kinesis.put(live, self._records(table, destination, run), beside)
-        if isinstance(stream, SupportsRetention):
+            if stop > start:
+                run = stream.read(table.name, shard, start, READ_BYTES)[: stop - start]
+                positions[shard] = run.next
+                records += self._records(table, destination, run)
+        if self._stop.is_set() or positions == reached:
+            return
+        kinesis = self._cloud.service("kinesis").streams
+        beside = {destination.journal: [(b"", msgspec.json.encode(positions))]}
+        kinesis.put(kinesis.find(StreamName=destination.stream), records, beside)
+        if isinstance(stream, SupportsRetention) and time.monotonic() > self._trims.get(destination.journal, 0.0):
+            self._trims[destination.journal] = time.monotonic() + TRIM_SECONDS
             stream.trim(destination.journal, stream.now(destination.journal))
 
     def _records(self, table: Table, destination: Destination, run: Records) -> list[Any]:

@@ -11,6 +11,7 @@ from caudal.gateway.dynamodb.capacity import add_up, consumed, index_units, writ
 from caudal.gateway.dynamodb.reading import Reading
 from caudal.gateway.dynamodb.values import invalid, size_of_item
 from caudal.gateway.faults import AwsError
+from caudal.hurry import may_wait
 from caudal.ingest.store import Modify, Put
 from caudal.records import Item as Attributes
 
@@ -43,6 +44,8 @@ class Writing(Reading):
         return self._write(actions.update(self.account.find(TableName), {**given, "Key": Key}), ReturnValues, given)
 
     def _write(self, action: Action, returns: str, given: Answer) -> Answer:
+        if given.get("ReturnItemCollectionMetrics") == "SIZE":
+            may_wait()  # for a look at the whole collection
         self.account.store.write([action.write])
         return {
             "Attributes": actions.returned(returns, action),

@@ -24,6 +24,8 @@ from caudal.gateway.firehose.sources import Places, Source
 
 PLACE = "firehose.place"
 WAIT_SECONDS = 0.25
+GATHER_SECONDS = 0.02
+"""How long it lets further records come before it looks again: single ones are no work for it."""
 READ_BYTES = 4 << 20
 BACKOFF_SECONDS = (0.2, 10.0)
 PARTITIONS = 500
@@ -115,7 +117,9 @@ class Delivery:
             age = time.monotonic() - oldest
             if records and age >= settings.buffer_seconds:
                 return records, stop
-            if not found:
+            if found:
+                self._stop.wait(min(GATHER_SECONDS, max(0.0, settings.buffer_seconds - age)))
+            else:
                 self._source.wait(stop, min(WAIT_SECONDS, settings.buffer_seconds - age) if records else WAIT_SECONDS)
         return [], places
 
