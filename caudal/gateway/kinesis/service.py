@@ -32,7 +32,6 @@ class Kinesis(Administration):
     """Data streams: records durable before they are acknowledged, in order within a shard, kept for their retention."""
 
     name = "kinesis"
-    quick = frozenset({"PutRecord"})
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)

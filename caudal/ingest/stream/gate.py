@@ -51,8 +51,11 @@ class Backpressure:
 
     def _look(self, name: str, now: float) -> None:
         """Measure, unless another thread does; what cannot be measured now holds nobody back."""
-        if not self._looking.acquire(blocking=name not in self._looks):
-            return
+        if not self._looking.acquire(blocking=False):
+            if name in self._looks:
+                return
+            may_wait()
+            self._looking.acquire()
         try:
             stream = self._stream()
             if not isinstance(stream, SupportsBackpressure):
