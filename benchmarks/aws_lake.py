@@ -12,7 +12,7 @@ from typing import Any
 from aws_subjects import PATIENCE, ROLE, Endpoint, NotDone, put_arguments, record, wait
 from report import Report
 
-FIREHOSE = 20_000
+FIREHOSE = 100_000
 CHANGES, KEYS = 10_000, 1_000
 QUERIES = 20
 HANDLER = """
