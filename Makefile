@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/caudal demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -24,7 +24,7 @@ test-faults: .venv/ready
 bench: .venv/ready
 	for name in deliver functions puts commits current freshness query foreign iceberg memory quality recommend aws; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-.venv/ready: pyproject.toml
+.venv/ready: pyproject.toml build_caudal.py $(wildcard caudal/ingest/transform/compiled/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "caudal needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev]'

@@ -4,16 +4,14 @@ import tempfile
 import threading
 import time
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from statistics import median
-from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from deliver import CONTRACT, item
 from report import Report
 
-from caudal.contract import Digits, read_contract
 from caudal.ingest.importer import import_file
 from caudal.ingest.store import open_store
 from caudal.ingest.stream import open_stream
@@ -23,24 +21,6 @@ ONE = 2_000
 MANY = 500
 """Puts of each of 32 clients."""
 IMPORTED = 100_000
-
-
-class Sale:
-    order_id: str
-    customer_id: str
-    product_id: str
-    quantity: int
-    amount: Annotated[Decimal, Digits(12, 2)]
-    channel: str
-    paid: bool
-    sold_at: datetime
-
-
-def item(n: int) -> dict[str, object]:
-    return {
-        "order_id": f"o{n}", "customer_id": f"c{n % 5000}", "product_id": f"p{n % 9999}", "quantity": n % 7 + 1,
-        "amount": Decimal(n % 10000) / 100, "channel": "web", "paid": n % 2 == 0, "sold_at": "2026-01-01T00:01:01.573241Z",
-    }
 
 
 def one_client(folder: str) -> float:
@@ -71,14 +51,13 @@ def many_clients(folder: str, clients: int = 32) -> float:
 
 
 def imported(folder: str) -> float:
-    contract = read_contract(Sale, name="sale", key=("order_id",))
     path = Path(folder, "sales.parquet")
     rows = [{**item(n), "sold_at": datetime(2026, 1, 1, tzinfo=UTC)} for n in range(IMPORTED)]
-    pq.write_table(pa.Table.from_pylist(rows, contract.schema), path)
+    pq.write_table(pa.Table.from_pylist(rows, CONTRACT.schema), path)
     store, stream = open_store(f"sqlite:{folder}/store.db"), open_stream(f"sqlite:{folder}/store.db")
     store.declare("sale", ("order_id",))
     started = time.perf_counter()
-    done = import_file(path, contract, store, stream)
+    done = import_file(path, CONTRACT, store, stream)
     took = time.perf_counter() - started
     assert done.written == IMPORTED
     stream.close()

@@ -150,6 +150,8 @@ class GatewayConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """An AWS credentials file: with it, only requests that one of its profiles signed are answered."""
     limits: bool = False
     """Whether AWS's quotas and throttling are in force, as `caudal up --aws-limits` has it."""
+    disorder: int = 0
+    """A seed, as `caudal up --aws-disorder` has it: DynamoDB's changes come to Kinesis late and repeated; 0 for as they are."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

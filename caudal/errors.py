@@ -21,6 +21,8 @@ CaudalError
     └── Fenced            another writer holds the lease: this one must stop
 """
 
+import traceback
+from pathlib import Path
 from typing import ClassVar
 
 
@@ -117,3 +119,15 @@ class Conflict(BackendError):
 
 class Fenced(BackendError):
     """Another writer holds the lease."""
+
+
+def tellable(error: Exception) -> CaudalError:
+    """What may be told of any error: itself, if it was raised on purpose; of a fault of caudal's own, where it happened.
+
+    What a fault says is not told, for its text may hold a person's data.
+    """
+    if isinstance(error, CaudalError):
+        return error
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"{Path(where.filename).name}:{where.lineno}"
+    return CaudalError(f"{type(error).__name__} at {place}", hint="this is a fault of caudal: please report it")

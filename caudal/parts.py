@@ -6,12 +6,11 @@ import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from caudal.errors import BackendError, CaudalError, Paused, Unavailable
+from caudal.errors import BackendError, CaudalError, Paused, Unavailable, tellable
 from caudal.lake.iceberg import open_publisher
 from caudal.learn.recommender import Recommender, table_of
 from caudal.loader import load_pipeline
@@ -180,19 +179,11 @@ def _repeat(stages: Stages, part: str, work: Callable[[], object], stop: threadi
             failed = False
             stop.wait(PAUSED_SECONDS)
         except Exception as error:
-            known = error if isinstance(error, CaudalError) else _fault(error)
             if not isinstance(error, Unavailable) or wait > 1:
-                write_error(stages.config, part, known)
+                write_error(stages.config, part, tellable(error))
             failed = True
             stop.wait(wait)
             wait = min(wait * 2, BACKOFF_SECONDS[1])
-
-
-def _fault(error: Exception) -> CaudalError:
-    """A fault of caudal's own: where it happened, not what it says, for its text may hold a person's data."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    place = f"{Path(where.filename).name}:{where.lineno}"
-    return CaudalError(f"{type(error).__name__} at {place}", hint="this is a fault of caudal: please report it")
 
 
 def main(part: str, path: str, run: Callable[[Stages, threading.Event], None] | None = None) -> None:

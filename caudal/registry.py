@@ -6,6 +6,7 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, requires
+from pathlib import Path
 from typing import Any, TypeVar
 
 from caudal.errors import ConfigError, MissingExtra
@@ -76,3 +77,10 @@ def path_of(url: str) -> str:
     All of it, to the letter: a folder may be called `c#` or `50%?`.
     """
     return url.partition(":")[2].removeprefix("//")
+
+
+def file_of(url: str) -> Path:
+    """The file that a URL names. Raises ConfigError if it names none."""
+    if not path_of(url):
+        raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/name.db")
+    return Path(path_of(url))

@@ -2,19 +2,26 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import msgspec
 
+from caudal.errors import CaudalError
+from caudal.forms import RESCUED
 from caudal.ingest.stream import SupportsBackpressure
 from caudal.ingest.stream.gate import MB, SLOW_FROM
 from caudal.lake.catalog import CommitInfo
 from caudal.pipeline import Stages
 from caudal.rebuild import Rebuilt, rebuilds
 from caudal.supervisor import read_errors
+from caudal.tables import Table
 
 RATE_SECONDS = 60
 """Commits of the last minute make a rate."""
+
+TEXT_BYTES = 256 << 20
+"""Of CSV, up to which rows with unknown members are counted: they are read whole for it."""
 
 
 class _Record(msgspec.Struct):
@@ -35,6 +42,8 @@ class TableStatus:
     delivered: int
     """Of these, in the lake, dropped or in quarantine."""
     quarantined: int
+    unknown: int | None
+    """Rows of the lake that keep members which the contract does not know; None if that cannot be told, or not soon."""
     records_per_second: float
     newest_in_store: int | None
     """When the newest change or event happened, microseconds since 1970, UTC; None if another system's records do not say."""
@@ -81,7 +90,8 @@ def read_status(stages: Stages, now: float | None = None) -> Status:
     """Measure every table. `now` is in seconds since 1970."""
     now, errors = time.time() if now is None else now, read_errors(stages.config)
     tables = [
-        _table(stages, name, table.name, now, errors) for table in stages.pipeline.tables.values() for name in table.lake
+        _table(stages, name, table.name, unknown, now, errors)
+        for table in stages.pipeline.tables.values() for unknown in [_unknown(stages, table)] for name in table.lake
     ]
     models: dict[str, int | None] = {}
     for name in stages.pipeline.recommenders:
@@ -93,7 +103,19 @@ def read_status(stages: Stages, now: float | None = None) -> Status:
     return status
 
 
-def _table(stages: Stages, name: str, source: str, now: float, errors: dict[str, str]) -> TableStatus:
+def _unknown(stages: Stages, table: Table) -> int | None:
+    """How many records of a table had unknown members: of a delivery without a function, for those leave out what they will."""
+    plain = [stages.catalog.snapshot(name) for name, delivery in table.deliveries.items() if delivery.transform is None]
+    columnar = [snapshot for snapshot in plain if snapshot.table.format in ("parquet", "iceberg")]
+    for snapshot in columnar or [one for one in plain if sum(file.bytes for file in one.files) < TEXT_BYTES]:
+        name = snapshot.table.name
+        with suppress(CaudalError):  # `caudal verify` says what is wrong with its files
+            sql = f"SELECT count({RESCUED}) AS rows FROM {name}{'_history' if table.contract.key else ''}"
+            return int(stages.query.execute(sql, versions={name: snapshot.version})["rows"][0].as_py())
+    return None
+
+
+def _table(stages: Stages, name: str, source: str, unknown: int | None, now: float, errors: dict[str, str]) -> TableStatus:
     snapshot, stream = stages.catalog.snapshot(name), stages.stream
     waiting, newest, happened, arrived = [], [], [], 0
     for shard, ends in stream.ends(source).items():
@@ -113,7 +135,7 @@ def _table(stages: Stages, name: str, source: str, now: float, errors: dict[str,
     found = TableStatus(
         table=name, source=source, arrived=arrived, delivered=sum(snapshot.positions.values()),
         quarantined=stages.catalog.totals(name).quarantined - replayed,
-        records_per_second=sum(commit.records for commit in recent) / RATE_SECONDS,
+        unknown=unknown, records_per_second=sum(commit.records for commit in recent) / RATE_SECONDS,
         newest_in_store=max(happened, default=None), newest_in_stream=max(newest, default=None), newest_in_lake=snapshot.newest,
         lag_seconds=max(0.0, now - min(waiting)) if waiting else 0.0, waiting_bytes=bytes_, full=bytes_ / limit if limit else 0.0,
         reason="", paused=flow.paused, paused_since=flow.since or None,

@@ -8,6 +8,7 @@ from hypothesis import settings
 
 settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
 settings.register_profile("quick", deadline=None, max_examples=25)  # for `make check`
+settings.register_profile("long", deadline=None, max_examples=2000)  # by hand
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 
 CONFORMANCE = Path(__file__).parent / "conformance"
@@ -19,6 +20,14 @@ def pytest_addoption(parser):
 
 def pytest_configure(config):
     config.chosen, config.proven = {}, {}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Where tests run on several cores: a file's share what it has started, and those of faults do not disturb one another."""
+    for item in items:
+        where = item.path.relative_to(Path(__file__).parent)
+        item.add_marker(pytest.mark.xdist_group("faults" if where.parts[0] == "faults" else where.as_posix()))
 
 
 def pytest_collection_finish(session):
@@ -37,10 +46,19 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    """What one of several processes has run."""
+    for kind, found in getattr(node, "workeroutput", {}).items():
+        if kind in ("chosen", "proven"):
+            for scheme, suites in found.items():
+                getattr(node.config, kind).setdefault(scheme, set()).update(suites)
+
+
 def missing(config):
     """Required suites of which nothing ran, and required back ends that have none; nothing if tests were picked by hand."""
-    if hasattr(config, "workerinput") or config.getoption("numprocesses", None):
-        return set()  # each process runs a part, and none knows of the others'
+    if hasattr(config, "workerinput"):
+        return set()  # one of several processes runs a part, and does not know of the others'
     picked = any(config.getoption(option, None) for option in ("keyword", "deselect", "lf", "stepwise", "collectonly"))
     if picked or config.getoption("markexpr") not in ("", "not slow") or any("::" in arg for arg in config.args):
         return set()
@@ -54,6 +72,9 @@ def missing(config):
 
 
 def pytest_sessionfinish(session, exitstatus):
+    if (output := getattr(session.config, "workeroutput", None)) is not None:
+        output.update({kind: {scheme: sorted(suites) for scheme, suites in getattr(session.config, kind).items()}
+                       for kind in ("chosen", "proven")})
     finished = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.NO_TESTS_COLLECTED)
     if finished and not session.shouldstop and not session.shouldfail and missing(session.config):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

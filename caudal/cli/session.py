@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -75,16 +74,7 @@ def keyed(stages: "Stages", name: str) -> "Contract":
 
 
 def key_values(contract: "Contract", texts: list[str]) -> tuple[Any, ...]:
-    """The values of a key from words of the command line: numbers as numbers, the rest as text. Raises UsageError."""
-    if len(texts) != len(contract.key):
-        raise UsageError(f"{contract.name}: its key is {', '.join(contract.key)}, and {len(texts)} value(s) are given",
-                         hint=f"write {' '.join(part.upper() for part in contract.key)}")
-    return tuple(_key_value(contract, name, text) for name, text in zip(contract.key, texts, strict=True))
+    """The values of a key from words of the command line. Raises UsageError."""
+    from caudal.ingest.items import read_key
 
-
-def _key_value(contract: "Contract", name: str, text: str) -> Any:
-    kind = contract.column(name).kind
-    try:
-        return int(text) if kind == "int" else Decimal(text) if kind == "decimal" else text
-    except (ValueError, InvalidOperation):
-        raise UsageError(f"{contract.name}: {name} is a number", hint=f"give a number as its {name}") from None
+    return read_key(contract, texts, f"write {' '.join(part.upper() for part in contract.key)}")

@@ -45,14 +45,17 @@ def _as_dict(found: "Status") -> dict[str, object]:
 
 def _show(found: "Status") -> None:
     show_table(
-        ("table", "arrived", "waiting", "quarantined", "rate/s", "lag s", "newest in store", "in stream", "in lake"),
-        [(t.table, f"{t.arrived:,}", f"{t.waiting:,}", f"{t.quarantined:,}", f"{t.records_per_second:,.1f}",
-          f"{t.lag_seconds:,.1f}", moment(t.newest_in_store), moment(t.newest_in_stream), moment(t.newest_in_lake))
+        ("table", "arrived", "waiting", "quarantined", "unknown", "rate/s", "lag s", "newest in store", "in stream", "in lake"),
+        [(t.table, f"{t.arrived:,}", f"{t.waiting:,}", f"{t.quarantined:,}", "" if t.unknown is None else f"{t.unknown:,}",
+          f"{t.records_per_second:,.1f}", f"{t.lag_seconds:,.1f}",
+          moment(t.newest_in_store), moment(t.newest_in_stream), moment(t.newest_in_lake))
          for t in found.tables],
-        right=range(1, 6),
+        right=range(1, 7),
     )
     for name, version in found.models.items():
         say(f"recommender {name}: " + (f"model version {version} is live" if version else "no model yet"))
+    for source in dict.fromkeys(table.source for table in found.tables if table.unknown):
+        say(f"{source} gets members that its contract does not know: caudal drift {source}")
     for one in found.rebuilds:
         left = f"{one.waiting:,} records to go" if one.behind else "ready to be compared, swapped or dropped"
         say(f"{one.table} is being rebuilt since {moment(one.began)}: {one.records:,} records, {left}")

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
     from caudal.supervisor import Supervisor
 
 WATCH_SECONDS = 0.2
+DISORDER = "Serve them with DynamoDB's changes out of order and repeated in Kinesis, by this seed (gateway.disorder)."
 
 
 def up(
     context: typer.Context,
     aws: Annotated[bool, typer.Option("--aws", help="Serve AWS's APIs as well, at gateway.url.")] = False,
     aws_limits: Annotated[bool, typer.Option("--aws-limits", help="Serve them within AWS's quotas (gateway.limits).")] = False,
+    aws_disorder: Annotated[int, typer.Option("--aws-disorder", metavar="SEED", help=DISORDER)] = 0,
 ) -> None:
     """Run writer, HTTP API, scheduled training, maintenance and publishing of Iceberg tables until stopped.
 
@@ -40,7 +42,9 @@ def up(
         signal.signal(name, lambda *_: stop.set())
     if aws_limits:
         os.environ["CAUDAL_GATEWAY_LIMITS"] = "true"  # for the parts
-    addresses, names = _check(context, aws or aws_limits)
+    if aws_disorder:
+        os.environ["CAUDAL_GATEWAY_DISORDER"] = str(aws_disorder)
+    addresses, names = _check(context, aws or aws_limits or bool(aws_disorder))
     supervisor = Supervisor(pipeline_file(context), names, tell=note)
     supervisor.start()
     try:

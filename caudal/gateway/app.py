@@ -3,13 +3,11 @@
 import asyncio
 import logging
 import time
-import traceback
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
-from caudal.errors import CaudalError
+from caudal.errors import CaudalError, tellable
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.faults import AwsError, as_aws
 from caudal.gateway.s3.proxy import Proxy
@@ -22,6 +20,11 @@ THREADS = 64
 """Requests that are worked on at once; a further one waits."""
 STREAMS = 1024
 """Answers that go on (subscriptions) at once, beside them: a subscriber takes no other client's place."""
+CALLS = 1000
+"""Calls of programs of the user's at once, beside them, as AWS has it; a further one is refused.
+
+What a program asks of the endpoint while it runs must not wait for a place that the program itself takes.
+"""
 BODY_BYTES = 64 << 20
 """The largest request but for S3's; AWS's own limits are below."""
 APART_SECONDS = 0.05
@@ -55,6 +58,8 @@ class App:
         self._rests_until = 0.0
         self._threads = ThreadPoolExecutor(THREADS, "aws")
         self._streams = ThreadPoolExecutor(STREAMS, "aws-stream")
+        self._callers = ThreadPoolExecutor(CALLS, "aws-call")
+        self._calling = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -83,7 +88,8 @@ class App:
         try:
             self._guard(headers, path)
             with at_once():
-                return self._respond(Request(scope["method"], path, "", headers, bytes(body)))
+                answered = self._respond(Request(scope["method"], path, "", headers, bytes(body)))
+                return answered if isinstance(answered, Response) else None
         except (AwsError, Later):
             return None
         finally:
@@ -111,14 +117,25 @@ class App:
         if response is None:
             await self._forward(scope, request.body, send)
             return
-        await self._send(response, receive, send)
+        await self._send(await self._call(response) if isinstance(response, Call) else response, receive, send)
+
+    async def _call(self, call: Call) -> Response:
+        """The answer of a program of the user's."""
+        if self._calling >= CALLS:
+            code = self._cloud.services[call.model.service].programs[call.operation.name]
+            return fault(call, AwsError(code, "Rate Exceeded.", status=429, Reason="ConcurrentInvocationLimitExceeded"))
+        self._calling += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._callers, self._run, call)
+        finally:
+            self._calling -= 1
 
     async def _live(self, receive: Receive, send: Send) -> None:
         """Until the server ends."""
         while (message := await receive())["type"] != "lifespan.shutdown":
             await send({"type": f"{message['type']}.complete"})
         await self._s3.close()
-        for threads in (self._threads, self._streams):
+        for threads in (self._threads, self._streams, self._callers):
             threads.shutdown(wait=False, cancel_futures=True)
         await send({"type": "lifespan.shutdown.complete"})
 
@@ -135,7 +152,8 @@ class App:
 
         await self._s3(scope, receive, send)
 
-    def _respond(self, request: Request) -> Response | None:
+    def _respond(self, request: Request) -> Response | Call | None:
+        """The answer; the call itself if a program of the user's has to give it, None if S3 has to."""
         call: Call | None = None
         try:
             call = parse(self._models, request)
@@ -146,11 +164,15 @@ class App:
             if not service.serves(call.operation.name):
                 told = f"caudal does not serve {call.model.service}:{call.operation.name}; docs/aws.md lists what it serves"
                 raise AwsError("UnknownOperationException", told)
-            return answer(call, getattr(service, call.operation.method)(**call.arguments()))
         except Exception as error:
-            if not isinstance(error, CaudalError):
-                _log_fault(call, error)
-            return fault(call, as_aws(error))
+            return _failed(call, error)
+        return call if call.operation.name in service.programs else self._run(call)
+
+    def _run(self, call: Call) -> Response:
+        try:
+            return answer(call, getattr(self._cloud.services[call.model.service], call.operation.method)(**call.arguments()))
+        except Exception as error:
+            return _failed(call, error)
 
     def _guard(self, headers: Headers, path: str) -> None:
         """A page in a browser may neither ask us by another name nor from another origin; and a path is one."""
@@ -187,6 +209,13 @@ def _headers(scope: Scope) -> Headers:
     return {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
 
 
+def _failed(call: Call | None, error: Exception) -> Response:
+    if not isinstance(error, CaudalError):
+        what = f"{call.model.service}:{call.operation.name}" if call is not None else "a request"
+        log.error("%s: %s", what, tellable(error))
+    return fault(call, as_aws(error))
+
+
 async def _disconnected(receive: Receive) -> None:
     """Until the client is gone."""
     while (await receive())["type"] != "http.disconnect":
@@ -209,10 +238,3 @@ async def _body(receive: Receive) -> bytes:
     if size > BODY_BYTES:
         raise AwsError("RequestEntityTooLarge", "the request is larger than 64 MiB", status=413)
     return b"".join(parts)
-
-
-def _log_fault(call: Call | None, error: Exception) -> None:
-    """Where a fault of ours happened; not what it says, for its text may hold a person's data."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    what = f"{call.model.service}:{call.operation.name}" if call is not None else "a request"
-    log.error("%s: %s at %s:%d", what, type(error).__name__, Path(where.filename).name, where.lineno)

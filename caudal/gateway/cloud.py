@@ -52,6 +52,8 @@ class Service:
     """Shapes that it reads and writes itself: see `Codec`."""
     quick: ClassVar[frozenset[str]] = frozenset()
     """Operations that take less time than to hand them to a thread, but for what says so by `hurry.may_wait`."""
+    programs: ClassVar[Mapping[str, str]] = {}
+    """Operations whose answer a program of the user's gives, and the code with which one too many is refused."""
 
     def __init__(self, cloud: "Cloud") -> None:
         self.cloud = cloud
@@ -109,6 +111,11 @@ class Cloud:
         """The environment with which a program of the user's may call this endpoint."""
         key, secret = next(iter(self._credentials.items()), ("caudal", "caudal"))
         return {"AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+
+    @cached_property
+    def iceberg(self) -> Any:
+        """The Data Catalog's Iceberg tables (`iceberg.tables.Tables`), their packages imported when one is first asked for."""
+        return import_module("caudal.gateway.iceberg.tables").Tables(self)
 
     def service(self, name: str) -> Any:
         """Another service, for one that works with it."""

@@ -1,6 +1,6 @@
 """What the services remember beside items, records and rows: named documents, durable, in one SQLite file."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,10 @@ CREATE TABLE IF NOT EXISTS document (
 
 Document = dict[str, Any]
 """What JSON can hold, datetimes as text, bytes as base64."""
+Place = tuple[str, str]
+"""A document's kind and name."""
+
+_LAST = "\U0010ffff"
 
 
 class Documents:
@@ -33,26 +37,34 @@ class Documents:
 
     def all(self, kind: str, after: str = "", prefix: str = "", limit: int = -1) -> dict[str, Document]:
         """Name to document, in the order of names, from past `after`; at most `limit`."""
-        sql = "SELECT name, body FROM document WHERE kind = ? AND name > ? AND substr(name, 1, ?) = ? ORDER BY name LIMIT ?"
+        sql = "SELECT name, body FROM document WHERE kind = ? AND name > ? AND name >= ? AND name < ? ORDER BY name LIMIT ?"
         with translated(self._db.path):
-            rows = list(self._db.reader.execute(sql, (kind, after, len(prefix), prefix, limit)))
+            rows = list(self._db.reader.execute(sql, (kind, after, prefix, prefix + _LAST, limit)))
         return {name: msgspec.json.decode(body) for name, body in rows}
 
     def create(self, kind: str, name: str, document: Document) -> None:
         """Add one. Raises AlreadyExists."""
-        body = msgspec.json.encode(document)
-
-        def work(db: apsw.Connection) -> None:
-            if db.execute("SELECT 1 FROM document WHERE kind = ? AND name = ?", (kind, name)).get:
-                raise AlreadyExists(f"{kind} {name} exists")
-            db.execute("INSERT INTO document VALUES (?, ?, ?)", (kind, name, body))
-
-        self._db.transact(work)
+        self.write(create={(kind, name): document})
 
     def put(self, kind: str, name: str, document: Document) -> None:
         """Add one, or replace it."""
-        body = msgspec.json.encode(document)
-        self._db.transact(lambda db: db.execute("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", (kind, name, body)).get)
+        self.write({(kind, name): document})
+
+    def write(
+        self, put: Mapping[Place, Document] | None = None, remove: Iterable[Place] = (),
+        create: Mapping[Place, Document] | None = None,
+    ) -> None:
+        """Do all of it, or nothing: add or replace, take away, and add what must not be there. Raises AlreadyExists."""
+        new, made, gone = create or {}, _rows({**(create or {}), **(put or {})}), list(remove)
+
+        def work(db: apsw.Connection) -> None:
+            for kind, name in new:
+                if db.execute("SELECT 1 FROM document WHERE kind = ? AND name = ?", (kind, name)).get:
+                    raise AlreadyExists(f"{kind} {name} exists")
+            db.executemany("INSERT OR REPLACE INTO document VALUES (?, ?, ?)", made)
+            db.executemany("DELETE FROM document WHERE kind = ? AND name = ?", gone)
+
+        self._db.transact(work)
 
     def change(self, kind: str, name: str, change: Callable[[Document], Document]) -> Document:
         """Replace one by what `change` makes of it, nobody else coming between; returns that. Raises NotFound."""
@@ -78,11 +90,10 @@ class Documents:
         body = self._db.transact(work)
         return msgspec.json.decode(body) if body is not None else None
 
-    def remove_all(self, places: Iterable[tuple[str, str]]) -> None:
-        """Take many away, of a kind and a name each, together."""
-        gone = list(places)
-        self._db.transact(lambda db: db.executemany("DELETE FROM document WHERE kind = ? AND name = ?", gone).get)
-
     def close(self) -> None:
         """Release the file."""
         self._db.close(self)
+
+
+def _rows(documents: Mapping[Place, Document]) -> list[tuple[str, str, bytes]]:
+    return [(kind, name, msgspec.json.encode(document)) for (kind, name), document in documents.items()]

@@ -17,6 +17,7 @@ from caudal.gateway.dynamodb.changes import event_name, read_change, stream_reco
 from caudal.gateway.dynamodb.tables import Streaming, key_schema
 from caudal.gateway.dynamodb.values import invalid
 from caudal.gateway.faults import AwsError
+from caudal.gateway.pages import page_after
 from caudal.ingest.stream import Stream
 
 Answer = dict[str, Any]
@@ -58,21 +59,20 @@ class DynamoDBStreams(Service):
         self, *, TableName: str = "", Limit: int = 100, ExclusiveStartStreamArn: str = ""
     ) -> Answer:
         table = self._account.find(TableName).name if TableName else ""
-        found = {self._arn(stream): stream for stream in self._account.streams(table)}
-        arns = [arn for arn in sorted(found) if arn > ExclusiveStartStreamArn]
-        streams = [{"StreamArn": arn, "TableName": found[arn].table, "StreamLabel": found[arn].label} for arn in arns[:Limit]]
-        return {"Streams": streams, "LastEvaluatedStreamArn": arns[Limit - 1] if len(arns) > Limit else None}
+        streams = ((self._arn(stream), stream) for stream in self._account.streams(table))
+        found, last = page_after(streams, ExclusiveStartStreamArn, Limit)
+        shown = [{"StreamArn": self._arn(one), "TableName": one.table, "StreamLabel": one.label} for one in found]
+        return {"Streams": shown, "LastEvaluatedStreamArn": last}
 
     def describe_stream(self, *, StreamArn: str, Limit: int = 100, ExclusiveStartShardId: str = "", **other: Any) -> Answer:
         refuse(other, "ValidationException")
         stream = self._find(StreamArn)
-        shards = [n for n in sorted(stream.since) if shard_id(stream, n) > ExclusiveStartShardId]
-        more = len(shards) > Limit
+        shards, last = page_after(((shard_id(stream, n), n) for n in stream.since), ExclusiveStartShardId, Limit)
         return {"StreamDescription": {
             "StreamArn": StreamArn, "StreamLabel": stream.label, "StreamStatus": "DISABLED" if stream.until else "ENABLED",
             "StreamViewType": stream.view, "CreationRequestDateTime": datetime.fromisoformat(f"{stream.label}+00:00"),
-            "TableName": stream.table, "KeySchema": key_schema(stream.key), "Shards": [_shard(stream, n) for n in shards[:Limit]],
-            "LastEvaluatedShardId": shard_id(stream, shards[Limit - 1]) if more else None,
+            "TableName": stream.table, "KeySchema": key_schema(stream.key), "Shards": [_shard(stream, n) for n in shards],
+            "LastEvaluatedShardId": last,
         }}
 
     def get_shard_iterator(

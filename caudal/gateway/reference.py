@@ -14,17 +14,23 @@ refused by its name with AWS's own `UnknownOperationException`; no answer is can
 `caudal/gateway/`; a whole shop that names nothing but AWS is [examples/aws_shop](../examples/aws_shop/README.md).
 
 The port speaks HTTP/1.1 and, for clients that begin with it, HTTP/2. Proven with boto3, the AWS command line, AWS's SDK for
-JavaScript 3, awswrangler, PyAthena and PyIceberg's GlueCatalog, unchanged: `tests/clients`.
+JavaScript 3, awswrangler, PyAthena, PyIceberg's GlueCatalog and dbt-athena, unchanged: `tests/clients`.
 
 S3 is SeaweedFS, a process beside the endpoint that starts with the first request for it; requests that are no other
 service's are handed on to it as they are.
 
 There is one account, `000000000000`, and one region, `[gateway] region`. Without `[gateway] credentials` every request is
 answered whoever signed it, but only on this machine; with it, a wrong signature is refused. AWS's quotas are off unless
-`caudal up --aws-limits` (or `[gateway] limits`) turns them on, so that code that waits and tries again can be tested.
+`caudal up --aws-limits` (or `[gateway] limits`) turns them on, so that code that waits and tries again can be tested; sizes of
+items, records, pages and batches are AWS's always. With `caudal up --aws-disorder SEED` (or `[gateway] disorder`) DynamoDB's
+changes come to Kinesis late and repeated, as AWS warns that they may, for whoever tests what reads them.
 
 What was acknowledged is on the disk: the process may be killed at any time, and goes on where it was when it starts again.
 Deliveries, crawls and event source mappings that were at work are repeated to the same end, not twice.
+
+64 requests are worked on at once, and beside them up to 1,000 that wait for a program of the user's (Invoke, InvokeEndpoint):
+what such a program asks of the endpoint waits for none of these. Ten calls of one Lambda function run at once; more do only
+while those stand still, for they may be waiting for calls of their own.
 """
 
 

@@ -1,8 +1,11 @@
 """Tags of resources, kept by name or ARN."""
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from caudal.gateway.documents import Documents
+from caudal.gateway.faults import AwsError
+from caudal.gateway.pages import page_after
 
 
 class Tags:
@@ -15,6 +18,15 @@ class Tags:
     def get(self, resource: str) -> dict[str, str]:
         """A resource's tags, sorted by key."""
         return dict(sorted((self._documents.get(self._kind, resource) or {}).items()))
+
+    def shown(self, resource: str) -> list[dict[str, str]]:
+        """A resource's tags, as services list them."""
+        return [{"Key": key, "Value": value} for key, value in self.get(resource).items()]
+
+    def page(self, resource: str, after: str, limit: int) -> dict[str, Any]:
+        """Some of them, past a key, as Kinesis and Firehose answer."""
+        found, more = page_after(((tag["Key"], tag) for tag in self.shown(resource)), after, limit)
+        return {"Tags": found, "HasMoreTags": more is not None}
 
     def set(self, resource: str, tags: Mapping[str, str]) -> None:
         """Give a resource these tags in place of those it has."""
@@ -33,3 +45,11 @@ class Tags:
     def drop(self, resource: str) -> None:
         """Forget a resource."""
         self._documents.remove(self._kind, resource)
+
+
+def read_tags(tags: Iterable[Mapping[str, str]] | None) -> dict[str, str]:
+    """Key to value, of tags as services are given them. Raises AwsError."""
+    listed = list(tags or ())
+    if any("Key" not in tag for tag in listed):
+        raise AwsError("InvalidRequestException", "a tag has no Key")
+    return {tag["Key"]: tag.get("Value", "") for tag in listed}

@@ -9,12 +9,13 @@ bytes `{"$set": […]}`, sorted.
 import base64
 from collections.abc import Sequence, Set
 from datetime import UTC, date, datetime
-from decimal import Context, Decimal
+from decimal import Context, Decimal, InvalidOperation
 from typing import Any
 
 import msgspec
 
-from caudal.errors import InvalidItem
+from caudal.contract import Contract
+from caudal.errors import InvalidItem, UsageError
 from caudal.records import Item
 
 DIGITS = 38
@@ -170,6 +171,21 @@ def encode_key(values: Sequence[Any]) -> bytes:
     Raises InvalidItem for a part that is not str, int, Decimal, date, datetime or bytes.
     """
     return b"".join(map(_key_part, values))
+
+
+def read_key(contract: Contract, texts: Sequence[str], how: str) -> tuple[Any, ...]:
+    """A key from what somebody typed: numbers as numbers, the rest as text. Raises UsageError, with `how` to give one."""
+    if len(texts) != len(contract.key):
+        told = f"{contract.name}: its key is {', '.join(contract.key)}, and {len(texts)} value(s) are given"
+        raise UsageError(told, hint=how)
+    read: list[Any] = []
+    for name, text in zip(contract.key, texts, strict=True):
+        kind = contract.column(name).kind
+        try:
+            read.append(int(text) if kind == "int" else Decimal(text) if kind == "decimal" else text)
+        except (ValueError, InvalidOperation):
+            raise UsageError(f"{contract.name}: {name} is a number", hint=how) from None
+    return tuple(read)
 
 
 def _key_part(value: Any) -> bytes:

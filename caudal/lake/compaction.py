@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from caudal.errors import BackendError, Conflict
-from caudal.lake.catalog import Catalog, LakeTable, Snapshot
+from caudal.lake.catalog import Catalog, LakeTable, Snapshot, shadow_name
 from caudal.lake.files import Files
 from caudal.lake.formats import suffix
 from caudal.lake.formats.merge import Merger, open_merger, shape
@@ -112,7 +112,8 @@ def _finish(files: Files, table: LakeTable, done: _Open) -> Iterator[tuple[list[
     if len(done.inputs) < 2:
         return  # it would be the same file again
     first = done.inputs[0]
-    path = f"{first.path.rpartition('/')[0]}/{new_name(0, suffix(_format(first), table.compression))}"
+    folder = first.path.rpartition("/")[0].replace(f"/{shadow_name(table.name)}", f"/{table.name}", 1)  # it was made anew there
+    path = f"{folder}/{new_name(0, suffix(_format(first), table.compression))}"
     rows = sum(file.rows for file in done.inputs)
     yield done.inputs, put_object(files, path, first.partition, done.merger.finish(), rows)
 

@@ -9,7 +9,6 @@ import logging
 import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Annotated, Any, TypeVar
@@ -38,7 +37,7 @@ from caudal.errors import (
     UsageError,
 )
 from caudal.ingest.events import EventLog
-from caudal.ingest.items import decode_item, encode_item
+from caudal.ingest.items import decode_item, encode_item, read_key
 from caudal.ingest.store import ABSENT, PRESENT, Put
 from caudal.records import Item
 from caudal.serve.address import is_loopback
@@ -216,20 +215,7 @@ def _expectation(request: AnyRequest) -> Any:
 
 
 def _key(contract: Contract, given: list[str] | None) -> tuple[Any, ...]:
-    """Key values as the items hold them: numbers as numbers, the rest as text."""
-    texts = given or []
-    if len(texts) != len(contract.key):
-        hint = f"write ?{'&'.join(f'key=<{name}>' for name in contract.key)}"
-        raise UsageError(f"{contract.name}: its key has {len(contract.key)} parts, {len(texts)} given", hint=hint)
-    return tuple(_key_part(contract, name, text) for name, text in zip(contract.key, texts, strict=True))
-
-
-def _key_part(contract: Contract, name: str, text: str) -> Any:
-    kind = contract.column(name).kind
-    try:
-        return int(text) if kind == "int" else Decimal(text) if kind == "decimal" else text
-    except (ValueError, InvalidOperation):
-        raise UsageError(f"{contract.name}: {name} is a number", hint=f"write ?key=<{name}>, a number") from None
+    return read_key(contract, given or [], f"write ?{'&'.join(f'key=<{name}>' for name in contract.key)}")
 
 
 def _local(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

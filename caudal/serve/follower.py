@@ -1,10 +1,10 @@
 """A thread that follows one stream from a snapshot on."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import NamedTuple
 
+from caudal.background import Background
 from caudal.errors import CaudalError, Trimmed
 from caudal.ingest.stream import Stream
 from caudal.records import Positions, Records
@@ -38,7 +38,7 @@ class Health(NamedTuple):
     """Why it stopped, or what it is retrying; "" if all is well."""
 
 
-class Follower:
+class Follower(Background):
     """Applies each run of records of one stream within milliseconds of its being written.
 
     What may pass (`error.retry`) is tried again; records that are no longer kept make it load the snapshot anew; any
@@ -46,10 +46,9 @@ class Follower:
     """
 
     def __init__(self, stream: Stream, name: str, load: Callable[[], Start], apply: Callable[[Records], None]) -> None:
+        super().__init__(f"follow {name}", self._step)
         self.name = name
         self._stream, self._load, self._apply = stream, load, apply
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"follow {name}", daemon=True)
         self._problem = ""
         self._newest = 0
         self.positions: Positions = {}
@@ -58,17 +57,7 @@ class Follower:
     def start(self) -> None:
         """Load the snapshot, then follow. Raises what loading raises."""
         self._begin()
-        self._thread.start()
-
-    def close(self) -> None:
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-
-    @property
-    def live(self) -> bool:
-        """Whether its thread runs."""
-        return self._thread.is_alive()
+        super().start()
 
     def health(self) -> Health:
         """Measured now, from the stream itself."""
@@ -99,33 +88,32 @@ class Follower:
         self.positions = {**self._stream.start(self.name), **start.positions}
         self._newest = start.newest
 
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                if self._stream.wait(self.name, self.positions, WAIT_SECONDS):
-                    self._catch_up()
-                self._problem = ""
-            except Trimmed:
-                self._again()
-            except CaudalError as error:
-                self._problem = str(error)
-                if not error.retry:
-                    return
-                time.sleep(RETRY_SECONDS)
-            except Exception as error:  # a fault of ours: its text may hold a person's data, its kind does not
-                self._problem = f"stopped by {type(error).__name__}"
-                return
+    def _step(self) -> bool:
+        """Apply what has come; True if it cannot go on."""
+        try:
+            if self._stream.wait(self.name, self.positions, WAIT_SECONDS):
+                self._catch_up()
+            self._problem = ""
+        except Trimmed:
+            self._again()
+        except CaudalError as error:
+            self._problem = str(error)
+            return not error.retry or self.stop.wait(RETRY_SECONDS)
+        except Exception as error:  # a fault of ours: its text may hold a person's data, its kind does not
+            self._problem = f"stopped by {type(error).__name__}"
+            return True
+        return False
 
     def _again(self) -> None:
         try:
             self._begin()
         except CaudalError as error:
             self._problem = str(error)
-            time.sleep(RETRY_SECONDS)
+            self.stop.wait(RETRY_SECONDS)
 
     def _catch_up(self) -> None:
         for shard in self._stream.ends(self.name):
-            while not self._stop.is_set():
+            while not self.stop.is_set():
                 records = self._stream.read(self.name, shard, self.positions.get(shard, 0))
                 if not len(records):
                     break

@@ -1,9 +1,9 @@
 """All recommenders of a shop, kept live, and how they are."""
 
-import threading
 import time
 from datetime import UTC, datetime
 
+from caudal.background import Background
 from caudal.errors import BackendError, NotFound
 from caudal.serve.answer import Recommendation
 from caudal.serve.follower import Follower
@@ -29,8 +29,7 @@ class LiveShop:
             )
             for name, declared in shop.recommenders.items()
         }
-        self._stop = threading.Event()
-        self._refresher = threading.Thread(target=self._refresh, name="refresh models", daemon=True)
+        self._refresher = Background("refresh models", self._refresh, every=REFRESH_SECONDS)
 
     def start(self) -> None:
         """Load the state and the models, then follow both."""
@@ -41,16 +40,13 @@ class LiveShop:
 
     def close(self) -> None:
         """Stop following."""
-        self._stop.set()
-        if self._refresher.ident is not None:
-            self._refresher.join()
+        self._refresher.close()
         for found in self._recommenders.values():
             found.state.close()
 
     def _refresh(self) -> None:
-        while not self._stop.wait(REFRESH_SECONDS):
-            for found in self._recommenders.values():
-                found.refresh()
+        for found in self._recommenders.values():
+            found.refresh()
 
     def recommend(self, user: str, n: int, slot: str, item: str | None, recommender: str | None) -> Recommendation:
         """See `LiveRecommender.recommend`; without a name, the recommender declared first. Raises NotFound."""
@@ -64,7 +60,7 @@ class LiveShop:
         """Measured now, from the data. May take as long as the grace that a follower gets."""
         found = {name: self._health(one) for name, one in self._recommenders.items()}
         tables = [table for one in found.values() for table in one.tables.values()]
-        live = all(table.live for table in tables) and self._refresher.is_alive()
+        live = all(table.live for table in tables) and self._refresher.live
         return ShopHealth(live, live and not any(table.stale for table in tables), found)
 
     def _health(self, found: LiveRecommender) -> RecommenderHealth:

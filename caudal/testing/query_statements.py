@@ -1,5 +1,7 @@
 """What every query engine answers about its tables, and how queries take values."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +11,11 @@ import pytest
 from caudal.contract import Column, Contract, day, identity
 from caudal.errors import QueryError
 from caudal.lake.query import Query
+from caudal.lake.query.cancel import Cancel
 from caudal.testing.query_lake import ORDER, VIEW, Lake
+
+ENDLESS = """SELECT count(*) FROM UNNEST(sequence(1, 10000)) AS a(x), UNNEST(sequence(1, 10000)) AS b(y),
+    UNNEST(sequence(1, 10000)) AS c(z) WHERE x * y * z % 7 = 3"""
 
 
 class QueryStatements:
@@ -128,3 +134,21 @@ class QueryStatements:
     def test_values_are_a_table(self, query: Query, values: str) -> None:
         sql = f"SELECT s, n + 1 AS m FROM (VALUES {values}) AS t(n, s) ORDER BY n"
         assert query.execute(sql).to_pylist() == [{"s": "a", "m": 2}, {"s": None, "m": 3}]
+
+    def test_a_query_ends_when_another_thread_cancels_it(self, query: Query) -> None:
+        cancel, started = Cancel(), threading.Event()
+
+        def run() -> None:
+            with cancel.active():
+                started.set()
+                query.execute(ENDLESS)
+
+        with ThreadPoolExecutor(1) as threads:
+            ended = threads.submit(run)
+            started.wait()
+            cancel()
+            with pytest.raises(QueryError, match="QUERY_CANCELLED"):
+                ended.result()
+            with pytest.raises(QueryError, match="QUERY_CANCELLED"):
+                threads.submit(run).result()  # and whatever comes after it
+            assert threads.submit(query.execute, "SELECT 1 AS one").result().to_pylist() == [{"one": 1}]

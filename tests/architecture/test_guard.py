@@ -47,6 +47,7 @@ def run(folder, *arguments, a="True", b="pytest.skip('not installed')"):
         ("--require", "a,b", "tests/conformance/test_x.py"),
         ("--require", "c"),
         ("--require", "b", "-m", "not slow"),
+        ("--require", "a,b", "-p", "xdist.plugin", "-n", "2", "--dist", "loadgroup"),
     ],
     ids=" ".join,
 )

@@ -27,7 +27,7 @@ PICKLES = {("caudal/ingest/transform/remote.py", "cloudpickle")}
 
 PLACES = {
     "duckdb": ["caudal/lake/query/", "caudal/lake/iceberg/", "caudal/ingest/transform/chain.py"],
-    "pyiceberg": ["caudal/lake/iceberg/"],
+    "pyiceberg": ["caudal/lake/iceberg/", "caudal/gateway/iceberg/", "caudal/gateway/athena/iceberg/", "caudal/gateway/firehose/iceberg/"],
     "sqlalchemy": ["caudal/lake/iceberg/"],
     "sqlglot": ["caudal/lake/query/", "caudal/learn/recommender.py", "caudal/gateway/glue/expressions.py", "caudal/gateway/athena/"],
     "implicit": ["caudal/learn/models/"],

@@ -43,6 +43,17 @@ assert len(wr.s3.read_parquet("s3://lake/sale/", dataset=True)) == 3
 wr.s3.to_csv(frame, "s3://lake/csv/", dataset=True, database="market", table="as_csv", index=False)
 assert list(wr.s3.read_csv("s3://lake/csv/", dataset=True, names=list(frame.columns), header=None).id) == [1, 2, 3]
 assert wr.catalog.delete_table_if_exists("market", "as_csv")
+ice = frame[["id", "who"]]
+kept = {"database": "market", "table": "ice", "temp_path": "s3://lake/temp/", "s3_output": "s3://lake/results/ice/", "keep_files": False}
+wr.athena.to_iceberg(ice, table_location="s3://lake/ice/", partition_cols=["bucket(2, id)"], **kept)
+wr.athena.to_iceberg(pd.DataFrame({"id": [3, 4], "who": ["new", "dan"]}), merge_cols=["id"], **kept)
+wr.athena.delete_from_iceberg_table(pd.DataFrame({"id": [2]}), merge_cols=["id"], **kept)
+asked = wr.athena.read_sql_query("SELECT id, who FROM ice ORDER BY id", database="market", ctas_approach=False, s3_output="s3://lake/results/ice/")
+assert list(asked.id) == [1, 3, 4] and list(asked.who) == ["ann", "new", "dan"], asked
+wr.athena.to_iceberg(ice.assign(extra=1.5), mode="overwrite", schema_evolution=True, **kept)
+asked = wr.athena.read_sql_query("SELECT * FROM ice", database="market", ctas_approach=False, s3_output="s3://lake/results/ice/")
+assert sorted(asked.id) == [1, 2, 3] and set(asked.extra) == {1.5}, asked
+wr.catalog.delete_table_if_exists("market", "ice")
 wr.s3.delete_objects("s3://lake/")
 assert wr.s3.list_objects("s3://lake/") == []
 wr.catalog.delete_database("market")

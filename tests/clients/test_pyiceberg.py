@@ -1,12 +1,17 @@
 """PyIceberg over Glue and S3."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 
 import pyarrow as pa
 import pytest
 from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import CommitFailedException, NoSuchTableError
+from pyiceberg.partitioning import PartitionField, PartitionSpec
+from pyiceberg.transforms import BucketTransform
 from pyiceberg.types import StringType
+
+from tests.unit.gateway.test_athena import Sql
 
 pytestmark = pytest.mark.slow
 
@@ -56,3 +61,23 @@ def test_a_table_is_renamed_evolved_and_dropped(open_catalog):
         catalog.load_table("market.second")
     catalog.drop_namespace("market")
     assert catalog.list_namespaces() == [("shop",)]  # the pipeline's own
+
+
+def test_athena_reads_and_changes_what_pyiceberg_made(open_catalog, clients):
+    catalog = open_catalog()
+    catalog.create_namespace("market")
+    columns = pa.schema([("Id", pa.int64()), ("who", pa.large_string()), ("at", pa.timestamp("us", "UTC")), ("tags", pa.list_(pa.string()))])
+    table = catalog.create_table("market.sale", columns)
+    with table.update_spec() as update:
+        update.add_field("Id", BucketTransform(2), "shard")
+    at = datetime(2026, 1, 31, 12, 0, 0, 123456, UTC)
+    table.append(pa.table({"Id": [1, 2], "who": ["ann", None], "at": [at, None], "tags": [["x"], []]}, columns))
+    sql = Sql(clients.aws)
+    assert sql.rows("SELECT id, who, at, tags FROM sale ORDER BY id", "market") == [
+        ["1", "ann", "2026-01-31 12:00:00.123456", "[x]"], ["2", None, None, "[]"]]
+    sql.run("UPDATE sale SET who = upper(who) WHERE id = 1", "market")
+    sql.run("INSERT INTO sale (who, id) VALUES ('bob', 3)", "market")
+    sql.run("DELETE FROM sale WHERE id = 2", "market")
+    found = sorted(open_catalog().load_table("market.sale").scan().to_arrow().to_pylist(), key=lambda row: row["Id"])
+    assert found == [{"Id": 1, "who": "ANN", "at": at, "tags": ["x"]}, {"Id": 3, "who": "bob", "at": None, "tags": None}]
+    assert open_catalog().load_table("market.sale").spec() == PartitionSpec(PartitionField(1, 1000, BucketTransform(2), "shard"), spec_id=1)

@@ -3,51 +3,14 @@
 import json
 import os
 import random
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
 
-import boto3
 import pytest
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ROUNDS = max(3, int(os.environ.get("CAUDAL_FAULT_ROUNDS", "20")) // 5)
 SEED = int(os.environ.get("CAUDAL_FAULT_SEED", "1"))
-SCRIPT = Path(__file__).with_name("endpoint.py")
-
-
-class Endpoint:
-    """A process that serves, and clients of it."""
-
-    def __init__(self, folder):
-        self.process = subprocess.Popen([sys.executable, str(SCRIPT), str(folder)], stdout=subprocess.PIPE, text=True)
-        self.address = self.process.stdout.readline().strip()
-
-    def client(self, service):
-        once = Config(retries={"total_max_attempts": 1}, read_timeout=20)
-        return boto3.client(service, endpoint_url=self.address, region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s", config=once)
-
-    def kill(self):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-@pytest.fixture
-def start(tmp_path):
-    running = []
-
-    def begin():
-        running.append(Endpoint(tmp_path))
-        return running[-1]
-
-    yield begin
-    for endpoint in running:
-        if endpoint.process.poll() is None:
-            endpoint.kill()
 
 
 def count(db, key, acknowledged):

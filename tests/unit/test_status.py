@@ -235,3 +235,30 @@ def test_an_error_that_no_disk_takes_stops_no_part(stages, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", full)
     write_error(stages.config, "writer sale", ValueError("lost"))
     assert read_status(stages).errors == {}
+
+
+def test_rows_with_unknown_members_are_counted_for_the_deliveries_that_keep_them(tmp_path):
+    pipeline = Pipeline("shop")
+
+    @pipeline.table(key=["sale_id"], deliveries=[
+        Delivery("csv", buffer_seconds=0), Delivery(buffer_seconds=0, name="sale_made", transform=lambda item: item)])
+    class Sale:
+        sale_id: str
+
+    @pipeline.table(key=["id"], deliveries=[Delivery(buffer_seconds=0, name="made", transform=lambda item: item)])
+    class Other:
+        id: str
+
+    with pipeline.open(Config(folder=str(tmp_path))) as stages:
+        stages.store.put("sale", {"sale_id": "1"})
+        stages.store.put("sale", {"sale_id": "2", "colour": "red"})
+        stages.store.put("sale", {"sale_id": "2", "colour": "blue", "size": 7})
+        found = read_status(stages)
+        assert {one.table: one.unknown for one in found.tables} == {"sale": 0, "sale_made": 0, "made": None}
+        for name in ("sale", "sale_made"):
+            flush(stages, name)
+        found = read_status(stages)
+        assert {one.table: one.unknown for one in found.tables} == {"sale": 2, "sale_made": 2, "made": None}
+        (file,) = (file for file in stages.catalog.snapshot("sale").files)
+        stages.files.delete(file.path)
+        assert table(read_status(stages)).unknown is None  # and status goes on

@@ -12,6 +12,7 @@ from caudal.gateway.athena.hive import arrow_type
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
+from caudal.gateway.glue.entries import is_iceberg
 from caudal.gateway.s3.objects import split_url
 from caudal.lake.query.check import tokens_of
 
@@ -60,8 +61,6 @@ class Ddl:
         query = ""
         if re.match(r"CREATE\s+(OR\s+REPLACE\s+)?VIEW", sql, re.IGNORECASE):
             sql, query = cut(sql)
-        if re.search(r"'table_type'\s*=\s*'ICEBERG'", sql, re.IGNORECASE):
-            raise QueryError("NOT_SUPPORTED: Iceberg tables are not served by DDL yet", hint="make the table of Parquet files")
         kind, parts = parsed(sql)
         try:
             getattr(self, f"_{kind}")(parts, database, query)
@@ -85,6 +84,14 @@ class Ddl:
 
     def _create_table(self, parts: Document, database: str, query: str) -> None:
         schema, name = name_of(parts["name"], database)
+        if str(parts.get("table_properties", {}).get("table_type", "")).upper() == "ICEBERG":
+            from caudal.gateway.athena.iceberg.ddl import create
+
+            self._glue._refuse_declared(schema)
+            create(self._cloud, parts, schema, name)
+            return
+        if any(isinstance(key, str) for key in parts.get("partitioned", [])):
+            raise QueryError("FAILED: ParseException: a partition column needs a type", hint="PARTITIONED BY (day string)")
         if not parts.get("external"):
             raise QueryError("FAILED: only EXTERNAL tables, and those of CREATE TABLE AS, can be made", hint="add EXTERNAL")
         location = parts.get("location", "")
@@ -102,8 +109,14 @@ class Ddl:
 
     def _drop_table(self, parts: Document, database: str, query: str) -> None:
         schema, name = name_of(parts["name"], database)
-        if self._glue.table(schema, name).get("TableType") == "VIRTUAL_VIEW":
+        table = self._glue.table(schema, name)
+        if table.get("TableType") == "VIRTUAL_VIEW":
             raise QueryError(f"FAILED: {name} is a view", hint="DROP VIEW")
+        if is_iceberg(table):
+            from caudal.gateway.athena.iceberg.ddl import drop
+
+            drop(self._cloud, table)
+            return
         self._glue.delete_table(DatabaseName=schema, Name=name)
 
     def _create_view(self, parts: Document, database: str, query: str) -> None:
@@ -131,6 +144,15 @@ class Ddl:
         table = self._glue.table(schema, name)
         if schema == self._glue.declared.database:
             raise QueryError(f"FAILED: {schema} holds the tables of the pipeline file", hint="change them there")
+        if is_iceberg(table):
+            from caudal.gateway.athena.iceberg.ddl import alter
+
+            alter(self._cloud, table, parts)
+            return
+        for word in ("drop_column", "change_column", "rename_to", "unset_properties"):
+            if word in parts:
+                raise QueryError(f"NOT_SUPPORTED: {word.replace('_', ' ').upper()} of a table that is not Iceberg",
+                                 hint="ADD or REPLACE COLUMNS, or make the table anew")
         if "add_partitions" in parts:
             for one in parts["add_partitions"]["parts"]:
                 self._add(table, one["partition"], one.get("location", ""), parts["add_partitions"]["lenient"])
@@ -183,6 +205,8 @@ class Ddl:
         """Add the partitions whose folders are there."""
         schema, name = name_of(parts["name"], database)
         table = self._glue.table(schema, name)
+        if is_iceberg(table):
+            raise QueryError(f"NOT_SUPPORTED: {name} is an Iceberg table, whose metadata has its files", hint="query it")
         keys = [key["Name"] for key in table["PartitionKeys"]]
         bucket, prefix = split_url(table["StorageDescriptor"]["Location"])
         prefix = f"{prefix.rstrip('/')}/"

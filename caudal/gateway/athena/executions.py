@@ -14,20 +14,36 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from caudal.errors import AlreadyExists, CaudalError, NotFound
+from caudal.background import Background
+from caudal.errors import AlreadyExists, CaudalError, NotFound, tellable
 from caudal.gateway.athena.errors import failure
 from caudal.gateway.athena.hive import column_info
 from caudal.gateway.athena.results import as_texts, from_csv, from_lines, to_csv, to_lines
 from caudal.gateway.athena.statements import kind_of
-from caudal.gateway.documents import Document, Documents
+from caudal.gateway.documents import Document, Documents, Place
 from caudal.gateway.faults import AwsError
+from caudal.gateway.pages import page_after
 from caudal.gateway.s3.objects import Objects, split_url
+from caudal.lake.query.cancel import Cancel
 
 LIVE, DONE, TOKEN, REUSE = "athena.live", "athena.execution", "athena.token", "athena.reuse"
+LISTED, AGING = "athena.listed", "athena.aging"
+"""Executions by workgroup, the newest first; and by when they began, each with what goes when it does."""
 THREADS = 8
+"""Statements that run at once; a further one is queued."""
+ACTIVE = {"DML": 200, "DDL": 20, "UTILITY": 20}
+"""Statements of a kind that may be queued or running, where AWS's limits are on."""
+KEPT_SECONDS = 45 * 86400
+"""How long an execution is known, as AWS has it."""
+EXPIRE_SECONDS, EXPIRED = 60.0, 200
+"""How often it is looked for older ones, and how many go in one transaction."""
 KEPT_BYTES = 64 << 20
 """Results that are kept in memory for GetQueryResults, in all."""
 
+TOO_MANY = ("You have exceeded the limit for the number of queries you can run concurrently. Please reduce the number of "
+            "concurrent queries submitted by this account.")
+
+_FAR = 10**17 - 1
 log = logging.getLogger("caudal.gateway")
 
 
@@ -41,6 +57,8 @@ class Outcome(NamedTuple):
     """URLs of the objects that it wrote, if it writes any."""
     rows: int | None = None
     """Rows that it wrote."""
+    digits: int = 3
+    """Of a second's part, in its times."""
 
 
 Run = Callable[[Document, Callable[[], bool]], Outcome]
@@ -50,11 +68,14 @@ Run = Callable[[Document, Callable[[], bool]], Outcome]
 class Executions:
     """The executions of one endpoint."""
 
-    def __init__(self, documents: Documents, objects: Objects, run: Run) -> None:
-        self._documents, self._objects, self._run = documents, objects, run
+    def __init__(self, documents: Documents, objects: Objects, run: Run, limited: bool = False) -> None:
+        self._documents, self._objects, self._run, self._limited = documents, objects, run, limited
         self._threads = ThreadPoolExecutor(THREADS, "athena")
         self._lock = threading.Lock()
         self._live: dict[str, Document] = {}
+        self._cancels: dict[str, Cancel] = {}
+        self._closing = False
+        self._expiry = Background("athena-expiry", lambda: self.expire(time.time()), every=EXPIRE_SECONDS)
         self._kept: OrderedDict[str, pa.Table] = OrderedDict()
 
     def start(self) -> None:
@@ -65,37 +86,66 @@ class Executions:
                 error |= {"Retryable": True, "ErrorMessage": "GENERIC_INTERNAL_ERROR: the endpoint was started anew meanwhile"}
                 self._end(execution, "FAILED", error)
             self._documents.remove(LIVE, id)
+        self._expiry.start()
 
     def close(self) -> None:
-        """Wait for what runs."""
+        """End what runs: the next start says so of it."""
+        self._expiry.close()
+        with self._lock:
+            self._closing = True
+            cancels = list(self._cancels.values())
+        for cancel in cancels:
+            cancel()
         self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def expire(self, now: float) -> None:
+        """Forget the executions that are too old; what they wrote to S3 stays."""
+        while True:
+            oldest = self._documents.all(AGING, limit=EXPIRED)
+            gone = {name: what for name, what in oldest.items() if what["Submitted"] < now - KEPT_SECONDS}
+            if not gone:
+                return
+            places = [tuple(place) for what in gone.values() for place in what["Places"]]
+            for what in gone.values():
+                if (self._documents.get(REUSE, what["Digest"]) or {}).get("id") == what["Id"]:
+                    places.append((REUSE, what["Digest"]))
+            self._documents.write(remove=[*places, *((AGING, name) for name in gone)])
 
     def submit(self, token: str, asked: Document, reuse_seconds: float | None) -> str:
         """Start a statement; the same token again gives the same execution. Raises AwsError."""
         id = str(uuid.uuid4())
         digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
-        if token:
-            try:
-                self._documents.create(TOKEN, token, {"id": id, "digest": digest})
-            except AlreadyExists:
-                known = self._documents.get(TOKEN, token) or {}
-                if known.get("digest") != digest:
-                    raise AwsError("InvalidRequestException", "Idempotent parameters do not match") from None
-                return str(known["id"])
+        if token and (known := self._documents.get(TOKEN, token)) is not None:
+            return _same_token(known, digest)
         statement, sub, suffix = kind_of(asked["Query"])
         folder = asked["OutputLocation"].rstrip("/")
         execution = {**asked, "Id": id, "State": "QUEUED", "Submitted": time.time(), "StatementType": statement,
                      "SubstatementType": sub, "Folder": folder, "Output": f"{folder}/{id}{suffix}", "Digest": _same(asked)}
+        with self._lock:
+            active = sum(one["StatementType"] == statement for one in self._live.values())
+            if self._limited and active >= ACTIVE[statement]:
+                raise AwsError("TooManyRequestsException", TOO_MANY, Reason="CONCURRENT_QUERY_LIMIT_EXCEEDED")
+            self._live[id], self._cancels[id] = execution, Cancel()
+        try:
+            self._begin(execution, {(TOKEN, token): {"id": id, "digest": digest}} if token else {})
+        except AlreadyExists:  # another request with this token was faster
+            self._forget(id)
+            return _same_token(self._documents.get(TOKEN, token) or {}, digest)
         earlier = self._reusable(execution, reuse_seconds) if reuse_seconds is not None else None
         if earlier is not None:
             execution |= {name: earlier[name] for name in ("Output", "Columns")} | {"Reused": True}
             self._end(execution, "SUCCEEDED", None)
-            return id
-        with self._lock:
-            self._live[id] = execution
-        self._documents.put(LIVE, id, execution)
-        self._threads.submit(self._work, id)
+        else:
+            self._threads.submit(self._work, id)
         return id
+
+    def _begin(self, execution: Document, token: dict[Place, Document]) -> None:
+        """Write down that it is there, where it is listed, and what goes when it is too old."""
+        id, micros = execution["Id"], round(1e6 * execution["Submitted"])
+        listed = LISTED, f"{execution['WorkGroup']}/{_FAR - micros:017}-{id}"
+        places = [(DONE, id), listed, *token]
+        aging = {"Id": id, "Submitted": execution["Submitted"], "Digest": execution["Digest"], "Places": places}
+        self._documents.write({(LIVE, id): execution, listed: {}, (AGING, f"{micros:017}-{id}"): aging}, create=token)
 
     def _reusable(self, execution: Document, seconds: float) -> Document | None:
         known = self._documents.get(REUSE, execution["Digest"])
@@ -110,21 +160,24 @@ class Executions:
             raise AwsError("InvalidRequestException", f"QueryExecution {id} was not found")
         return found
 
-    def ids(self, workgroup: str) -> list[str]:
-        """Those of a workgroup, the newest first."""
-        everything = [*self._documents.all(DONE).values(), *list(self._live.values())]
-        mine = {one["Id"]: one["Submitted"] for one in everything if one["WorkGroup"] == workgroup}
-        return sorted(mine, key=lambda id: -mine[id])
+    def ids(self, workgroup: str, token: str, size: int) -> tuple[list[str], str | None]:
+        """At most `size` of a workgroup past `token`, the newest first; and the next token."""
+        prefix = f"{workgroup}/"
+        found = self._documents.all(LISTED, after=prefix + token, prefix=prefix, limit=size + 1)
+        names, last = page_after(((name.removeprefix(prefix), name) for name in found), token, size)
+        return [name.partition("-")[2] for name in names], last
 
     def stop(self, id: str) -> None:
-        """Cancel one, if it has not ended. Its statement ends by itself, and writes nothing any more. Raises AwsError."""
+        """Cancel one, if it has not ended: its statement is interrupted, and writes nothing any more. Raises AwsError."""
         self.get(id)
         with self._lock:
             execution = self._live.get(id)
             if execution is None or execution["State"] not in ("QUEUED", "RUNNING"):
                 return
             execution["State"] = "CANCELLED"
+            cancel = self._cancels[id]
         self._end(execution, "CANCELLED", None)
+        cancel()
 
     def _work(self, id: str) -> None:
         with self._lock:
@@ -132,8 +185,10 @@ class Executions:
             if execution is None or execution["State"] != "QUEUED":
                 return
             execution |= {"State": "RUNNING", "Started": time.time()}
+            cancel = self._cancels[id]
         try:
-            outcome = self._run(execution, lambda: execution["State"] == "CANCELLED")
+            with cancel.active():
+                outcome = self._run(execution, lambda: execution["State"] == "CANCELLED" or self._closing)
             if execution["State"] == "CANCELLED":
                 return
             ended = time.time()
@@ -142,17 +197,17 @@ class Executions:
             error = None
         except Exception as raised:
             if not isinstance(raised, CaudalError):
-                log.error("athena: %s", type(raised).__name__, exc_info=raised)
+                log.error("athena: %s", tellable(raised))
             error = failure(raised)
         with self._lock:
-            if execution["State"] == "CANCELLED":
+            if execution["State"] == "CANCELLED" or (error and self._closing):
                 return
             execution["State"] = "ENDING"  # from here on nobody stops it
         self._end(execution, "FAILED" if error else "SUCCEEDED", error)
 
     def _keep(self, execution: Document, outcome: Outcome) -> None:
         """Write the results where the client asked for them."""
-        texts = as_texts(outcome.table)
+        texts = as_texts(outcome.table, outcome.digits)
         execution |= {"Columns": [column_info(field) for field in outcome.table.schema], "Scanned": outcome.scanned}
         bucket, key = split_url(execution["Output"])
         query = execution["SubstatementType"] == "SELECT"
@@ -171,11 +226,16 @@ class Executions:
 
     def _end(self, execution: Document, state: str, error: dict[str, Any] | None) -> None:
         ended = {**execution, "State": state, "Ended": time.time(), "Error": error}
-        self._documents.put(DONE, execution["Id"], ended)
+        written = {(DONE, execution["Id"]): ended}
         if state == "SUCCEEDED" and execution["SubstatementType"] == "SELECT" and not execution.get("Reused"):
-            self._documents.put(REUSE, execution["Digest"], {"id": execution["Id"], "at": ended["Ended"]})
-        self._documents.remove(LIVE, execution["Id"])
-        self._live.pop(execution["Id"], None)
+            written[REUSE, execution["Digest"]] = {"id": execution["Id"], "at": ended["Ended"]}
+        self._documents.write(written, remove=[(LIVE, execution["Id"])])
+        self._forget(execution["Id"])
+
+    def _forget(self, id: str) -> None:
+        with self._lock:
+            self._live.pop(id, None)
+            self._cancels.pop(id, None)
 
     def _remember(self, id: str, texts: pa.Table) -> None:
         with self._lock:
@@ -197,6 +257,13 @@ class Executions:
         texts = from_csv(data) if execution["SubstatementType"] == "SELECT" else from_lines(data, names)
         self._remember(execution["Id"], texts)
         return texts
+
+
+def _same_token(known: Document, digest: str) -> str:
+    """The execution that a token stands for. Raises AwsError if it was of another request."""
+    if known.get("digest") != digest:
+        raise AwsError("InvalidRequestException", "Idempotent parameters do not match")
+    return str(known["id"])
 
 
 def _same(asked: Document) -> str:

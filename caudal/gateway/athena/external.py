@@ -1,8 +1,5 @@
 """Tables of the Data Catalog whose objects are in S3: which objects a query reads, and their rows."""
 
-import hashlib
-import os
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,10 +12,9 @@ from caudal.gateway.athena.projection import is_projected, projected
 from caudal.gateway.athena.serdes import decode, typed_texts
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
+from caudal.gateway.s3.cache import Cache
 from caudal.gateway.s3.objects import Object, split_url
 
-CACHE_BYTES = 2 << 30
-"""Objects that are kept on disk, in all."""
 DEFAULT_PARTITION = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -37,14 +33,10 @@ class Reader:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._folder = cloud.folder / "athena-cache"
-        self._lock = threading.Lock()
+        self._cache = Cache(cloud.objects, cloud.folder / "athena-cache")
 
     def source(self, table: Document, wanted: set[str] | None, tests: Sequence[str | None]) -> "Source":
         """What a query reads of a table. Raises QueryError."""
-        if table.get("Parameters", {}).get("table_type", "").upper() == "ICEBERG":
-            raise QueryError(f"NOT_SUPPORTED: {table['Name']} is an Iceberg table, which caudal does not serve yet",
-                             hint="make it of Parquet files")
         keys = table.get("PartitionKeys", [])
         places = [(table["StorageDescriptor"], ())] if not keys else self._places(table, keys, tests)
         parts = [Part(bucket, found, descriptor, values) for descriptor, values in places
@@ -89,27 +81,7 @@ class Reader:
 
     def file(self, part: Part) -> Path:
         """The object as a file."""
-        name = hashlib.sha256(f"{part.bucket}/{part.object.key}/{part.object.etag}".encode()).hexdigest()
-        path = self._folder / name
-        if not path.exists():
-            self._folder.mkdir(exist_ok=True, mode=0o700)
-            self._make_room(part.object.size)
-            partial = path.with_suffix(f".{threading.get_ident()}")
-            self._cloud.objects.download(part.bucket, part.object.key, partial)
-            partial.replace(path)
-        else:
-            os.utime(path)
-        return path
-
-    def _make_room(self, size: int) -> None:
-        with self._lock:
-            kept = sorted((file.stat().st_mtime, file.stat().st_size, file) for file in self._folder.iterdir())
-            total = sum(bytes_ for _, bytes_, _ in kept) + size
-            for _, bytes_, file in kept:
-                if total <= CACHE_BYTES:
-                    return
-                file.unlink(missing_ok=True)
-                total -= bytes_
+        return self._cache.file(part.bucket, part.object.key, part.object.etag)
 
 
 class Source:

@@ -23,7 +23,10 @@ alter: "ALTER"i "TABLE"i name _action
 
 _clause: comment | partitioned | serde | serde_properties | delimited | stored | formats | location | table_properties
 comment: "COMMENT"i STRING
-partitioned: "PARTITIONED"i "BY"i "(" columns ")"
+partitioned: "PARTITIONED"i "BY"i "(" (columns | transforms) ")"
+transforms: partitioner ("," partitioner)*
+partitioner: word | WORD "(" _argument ("," _argument)* ")"
+_argument: NUMBER | word
 serde: "ROW"i "FORMAT"i "SERDE"i STRING
 serde_properties: "WITH"i "SERDEPROPERTIES"i props
 delimited: "ROW"i "FORMAT"i "DELIMITED"i _separator*
@@ -39,7 +42,8 @@ formats: "STORED"i "AS"i "INPUTFORMAT"i STRING "OUTPUTFORMAT"i STRING
 location: "LOCATION"i STRING
 table_properties: "TBLPROPERTIES"i props
 
-_action: add_partitions | drop_partitions | add_columns | replace_columns | set_properties | set_location
+_action: add_partitions | drop_partitions | add_columns | replace_columns | set_properties | set_location | unset_properties
+    | drop_column | change_column | rename_to
 add_partitions: "ADD"i if_not_exists? place+
 place: partition location?
 drop_partitions: "DROP"i if_exists? partition ("," partition)*
@@ -49,6 +53,11 @@ add_columns: "ADD"i "COLUMNS"i "(" columns ")"
 replace_columns: "REPLACE"i "COLUMNS"i "(" columns ")"
 set_properties: "SET"i "TBLPROPERTIES"i props
 set_location: partition? "SET"i location
+unset_properties: "UNSET"i "TBLPROPERTIES"i "(" STRING ("," STRING)* ")"
+drop_column: "DROP"i "COLUMN"i word
+change_column: "CHANGE"i "COLUMN"i? word column (FIRST | after)?
+after: "AFTER"i word
+rename_to: "RENAME"i "TO"i name
 
 columns: column ("," column)*
 column: word type ("COMMENT"i STRING)?
@@ -68,6 +77,7 @@ name: word ("." word)*
 word: WORD | QUOTED
 NAME: WORD
 EXTERNAL: "EXTERNAL"i
+FIRST: "FIRST"i
 CASCADE: "CASCADE"i
 OR_REPLACE: /OR\s+REPLACE/i
 WORD: /[a-z_][\w]*/i
@@ -167,6 +177,21 @@ class _Parts(Transformer):  # type: ignore[type-arg]
 
     def partition(self, *equals: tuple[str, str]) -> tuple[str, Any]:
         return "partition", dict(equals)
+
+    def partitioner(self, function: str, *arguments: str) -> str:
+        return f"{function}({', '.join(arguments)})" if arguments else str(function)
+
+    def transforms(self, *parts: str) -> list[str]:
+        return list(parts)
+
+    def unset_properties(self, *names: str) -> tuple[str, Any]:
+        return "unset_properties", list(names)
+
+    def change_column(self, old: str, new: dict[str, str], where: Any = None) -> tuple[str, Any]:
+        return "change_column", (old, new, where if where is None or isinstance(where, tuple) else ("first", ""))
+
+    def rename_to(self, name: tuple[str, Any]) -> tuple[str, Any]:
+        return "rename_to", name[1]
 
     def place(self, *parts: tuple[str, Any]) -> dict[str, Any]:
         return dict(parts)

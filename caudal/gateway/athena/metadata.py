@@ -1,10 +1,10 @@
 """The part of the Athena API that shows the Data Catalog."""
 
-import re
 from typing import Any
 
-from caudal.gateway.athena.workgroups import BAD, WorkGroups, page
+from caudal.gateway.athena.workgroups import BAD, WorkGroups
 from caudal.gateway.faults import AwsError
+from caudal.gateway.glue.entries import columns_of
 
 Answer = dict[str, Any]
 
@@ -42,13 +42,9 @@ class Metadata(WorkGroups):
         WorkGroup: str = "", **other: Any,
     ) -> Answer:
         _check_catalog(CatalogName)
-        tables = _found(lambda: self.glue.get_tables(DatabaseName=DatabaseName, MaxResults=1 << 30))["TableList"]
-        try:
-            wanted = re.compile(re.sub(r"(?<![.\])])\*", ".*", Expression) or ".*", re.IGNORECASE)
-        except re.error:
-            raise AwsError(BAD, "the Expression is no regular expression") from None
-        found, token = page([table for table in tables if wanted.fullmatch(table["Name"])], NextToken, MaxResults)
-        return {"TableMetadataList": [_table(table) for table in found], "NextToken": token}
+        found = _found(lambda: self.glue.get_tables(
+            DatabaseName=DatabaseName, Expression=Expression, NextToken=NextToken, MaxResults=MaxResults))
+        return {"TableMetadataList": [_table(table) for table in found["TableList"]], "NextToken": found["NextToken"]}
 
     def get_table_metadata(self, *, CatalogName: str, DatabaseName: str, TableName: str, WorkGroup: str = "") -> Answer:
         _check_catalog(CatalogName)
@@ -71,6 +67,10 @@ def _database(database: Answer) -> Answer:
     return {name: database[name] for name in ("Name", "Description", "Parameters") if name in database}
 
 
+def _column(column: Answer) -> Answer:
+    return {name: column[name] for name in ("Name", "Type", "Comment") if name in column}
+
+
 def _table(table: Answer) -> Answer:
     descriptor = table.get("StorageDescriptor", {})
     serde = descriptor.get("SerdeInfo", {})
@@ -79,5 +79,5 @@ def _table(table: Answer) -> Answer:
                   "serde.serialization.lib": serde.get("SerializationLibrary", ""),
                   **{f"serde.param.{name}": value for name, value in serde.get("Parameters", {}).items()}}
     return {"Name": table["Name"], "CreateTime": table.get("CreateTime"), "TableType": table.get("TableType", ""),
-            "Columns": descriptor.get("Columns", []), "PartitionKeys": table.get("PartitionKeys", []),
+            "Columns": [_column(each) for each in columns_of(table)], "PartitionKeys": table.get("PartitionKeys", []),
             "Parameters": {name: value for name, value in parameters.items() if value}}

@@ -2,21 +2,26 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
 from sqlglot import exp
 
 from caudal.errors import QueryError
-from caudal.gateway.athena.external import Reader, Source
+from caudal.gateway.athena.external import Reader
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
+from caudal.gateway.glue.entries import columns_of, is_iceberg
+from caudal.lake.query.asof import microseconds, take_versions
 from caudal.lake.query.check import Statement, parse
 from caudal.lake.query.names import lower_names, tables_of
 from caudal.lake.query.written import place
 
 CATALOG = "awsdatacatalog"
+ABOUT = ("snapshots", "history", "files", "manifests", "partitions", "refs")
+"""What an Iceberg table has metadata tables of: `"table$snapshots"`."""
 _DEPTH = 16
 """Views that may stand in one another."""
 
@@ -26,14 +31,20 @@ class Reading:
 
     def __init__(self) -> None:
         self.sql = ""
-        self.sources: dict[str, Source] = {}
+        self.sources: dict[str, Any] = {}
         """By the name that the query now has for it."""
         self.given: dict[str, pa.Table] = {}
         self.own_bytes = 0
+        self.digits_read: set[int] = set()
+        """Of a second's part in the times of what it reads: 6 in Iceberg tables, else 3."""
+
+    def digits(self) -> int:
+        """Those of the times in its result: the engine does not tell of each which it has."""
+        return 6 if self.digits_read == {6} else 3
 
     def size(self) -> int:
         """Bytes of the objects that it reads."""
-        return self.own_bytes + sum(source.size for source in self.sources.values())
+        return self.own_bytes + sum(int(source.size) for source in self.sources.values())
 
     def advice(self) -> str:
         """How it would read less."""
@@ -52,17 +63,54 @@ class Resolver:
         self._cloud = cloud
         self._reader = Reader(cloud)
 
-    def resolve(self, sql: str, database: str) -> Reading:
-        """The query with names of the engine's. Raises QueryError."""
+    def resolve(
+        self, sql: str, database: str, given: Mapping[str, pa.Table] = {}, pinned: Mapping[tuple[str, str], Any] = {},
+    ) -> Reading:
+        """The query with names of the engine's. Raises QueryError.
+
+        Args:
+            given: tables that the query names without a database.
+            pinned: Iceberg tables, by database and name, that are to be read as they were loaded.
+        """
         reading = Reading()
+        reading.given.update(given)
         tests: dict[str, list[str | None]] = {}
         documents: dict[str, Document] = {}
         reading.sql = self._rewritten(sql, database, reading, documents, tests, 0)
         if documents:
-            wanted = _columns(parse(reading.sql).tree)
-            for name, document in documents.items():
-                reading.sources[name] = self._reader.source(document, wanted, tests[name])
+            self._find_sources(reading, documents, tests, pinned)
         return reading
+
+    def _find_sources(
+        self, reading: Reading, documents: dict[str, Document], tests: dict[str, list[str | None]],
+        pinned: Mapping[tuple[str, str], Any],
+    ) -> None:
+        statement = parse(reading.sql)
+        wanted, tree = _columns(statement.tree), statement.tree.copy()
+        lower_names(tree)
+        asked = take_versions(statement, tree)
+        for name in sorted({table.name for table in tables_of(tree)}):
+            document = documents.get(asked[name].table if name in asked else name)
+            if document is None:
+                continue
+            reading.digits_read.add(6 if is_iceberg(document) else 3)
+            if not is_iceberg(document):
+                if name in asked:
+                    raise QueryError(f"NOT_SUPPORTED: table {document['Name']} has no versions", hint="Iceberg tables have")
+                reading.sources[name] = self._reader.source(document, wanted, tests[name])
+                continue
+            from caudal.gateway.athena.iceberg.reading import source
+
+            at = (asked[name].kind, self._moment(asked[name], document)) if name in asked else None
+            table = pinned.get((document["DatabaseName"], document["Name"]))
+            chosen = tests[name] if name not in asked else [None]
+            reading.sources[name] = source(self._cloud, document, wanted, chosen, at, table)
+
+    def _moment(self, asked: Any, document: Document) -> int:
+        """The snapshot, or the microseconds, that a query asks for."""
+        if asked.kind == "version":
+            return int(asked.value)
+        return microseconds(self._cloud.stages.query.execute(f"SELECT {asked.value}"), document["Name"], {})
 
     def _rewritten(
         self, sql: str, database: str, reading: Reading, documents: dict[str, Document], tests: dict[str, list[str | None]],
@@ -91,6 +139,8 @@ class Resolver:
         if table.catalog not in ("", CATALOG):
             raise QueryError(f"no database {table.catalog}.{table.db}", hint=f"there is {CATALOG}", **statement.place(table))
         schema, name, glue = table.db or database, table.name, self._cloud.service("glue")
+        if not table.db and name in reading.given:
+            return _quoted(name)
         alias = "" if table.args.get("alias") else f' AS "{name}"'
         if schema == "information_schema":
             made = f"{schema}_{name}"
@@ -98,9 +148,10 @@ class Resolver:
             return f'"{made}"{alias}'
         if schema == glue.declared.database and (depth == 0 or name in glue.declared.tables()):
             reading.own_bytes += self._own_bytes(name)
+            reading.digits_read.add(3)
             return f"{glue.declared.database}.{_quoted(name)}" if name in taken else _quoted(name)  # the engine refuses that
         try:
-            document = glue.table(schema, name)
+            document = _document(glue, schema, name)
         except AwsError:
             known = sorted(glue.tables(schema)) if schema in glue._databases() else []
             hint = f"database {schema} has {', '.join(known) or 'no tables'}"
@@ -112,10 +163,12 @@ class Resolver:
             return f"({self._rewritten(text, inner or schema, reading, documents, tests, depth + 1)}){alias}"
         made = next((each for each, known in documents.items() if known == document and (each == name or alias)), "")
         if not made:
-            free = depth == 0 and name not in taken and name not in documents and name not in glue.declared.tables()
-            made = name if free else f"{schema}__{name}__{len(documents)}"
+            free = (depth == 0 and name not in taken and name not in documents and name not in glue.declared.tables()
+                    and "$" not in name)
+            made = name if free else f"{schema}__{name.replace('$', '_')}__{len(documents)}"
             documents[made] = document
-        tests.setdefault(made, []).append(_test(table, {key["Name"] for key in document.get("PartitionKeys", [])}))
+        columns = columns_of(document) if is_iceberg(document) else document.get("PartitionKeys", [])
+        tests.setdefault(made, []).append(_test(table, {column["Name"] for column in columns}))
         return _quoted(name) if made == name else f"{_quoted(made)}{alias}"
 
     def _own_bytes(self, name: str) -> int:
@@ -123,6 +176,17 @@ class Resolver:
             if name in (table.lower(), f"{table.lower()}_history"):
                 return sum(file.bytes for file in self._cloud.stages.catalog.snapshot(table).files)
         return 0
+
+
+def _document(glue: Any, schema: str, name: str) -> Document:
+    """A table's entry; of `table$snapshots` that of the Iceberg table, and what is asked about it. Raises AwsError."""
+    table, _, about = name.partition("$")
+    if not about:
+        return dict(glue.table(schema, name))
+    document = glue.table(schema, table)
+    if not is_iceberg(document) or about not in ABOUT:
+        raise AwsError("EntityNotFoundException", f"Table {name} not found.")
+    return {**document, "caudal.about": about}
 
 
 def view_text(document: Document) -> tuple[str, str]:
@@ -195,9 +259,9 @@ def _information(glue: Any, name: str) -> pa.Table:
             if name == "tables":
                 rows.append({**where, "table_type": "VIEW" if document.get("TableType") == "VIRTUAL_VIEW" else "BASE TABLE"})
                 continue
-            columns = [*document.get("StorageDescriptor", {}).get("Columns", []), *document.get("PartitionKeys", [])]
+            columns = [*columns_of(document), *document.get("PartitionKeys", [])]
             rows += [{**where, "column_name": column["Name"], "ordinal_position": number, "column_default": None,
-                      "is_nullable": "YES", "data_type": _presto(column.get("Type", "string"))}
+                      "is_nullable": "YES", "data_type": _presto(column.get("Type", "string"), 6 if is_iceberg(document) else 3)}
                      for number, column in enumerate(columns, 1)]
     first = [("table_catalog", text), ("table_schema", text), ("table_name", text)]
     more = [("table_type", text)] if name == "tables" else [
@@ -206,7 +270,7 @@ def _information(glue: Any, name: str) -> pa.Table:
     return pa.Table.from_pylist(rows, pa.schema([*first, *more]))
 
 
-def _presto(hive: str) -> str:
-    """A type of the Data Catalog's as queries call it."""
-    named = {"string": "varchar", "int": "integer", "binary": "varbinary", "float": "real", "timestamp": "timestamp(3)"}
+def _presto(hive: str, digits: int) -> str:
+    """A type of the Data Catalog's as queries call it; `digits` are those of a second's part."""
+    named = {"string": "varchar", "int": "integer", "binary": "varbinary", "float": "real", "timestamp": f"timestamp({digits})"}
     return named.get(hive, hive.replace("<", "(").replace(">", ")").replace("struct(", "row(").replace(":", " "))

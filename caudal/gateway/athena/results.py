@@ -11,9 +11,9 @@ import pyarrow.csv as csv
 import pyarrow.types as at
 
 
-def as_texts(table: pa.Table) -> pa.Table:
-    """The table with each value as text, NULL as NULL."""
-    return pa.table([_texts(column) for column in table.columns], names=table.column_names)
+def as_texts(table: pa.Table, digits: int = 3) -> pa.Table:
+    """The table with each value as text, NULL as NULL; `digits` are those of a second's part."""
+    return pa.table([_texts(column, digits) for column in table.columns], names=table.column_names)
 
 
 def to_csv(texts: pa.Table) -> bytes:
@@ -48,20 +48,20 @@ def from_lines(data: bytes, names: list[str]) -> pa.Table:
     return pa.table([pa.array([row[n] for row in rows], pa.string()) for n in range(len(names))], names=names)
 
 
-def _texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _texts(column: pa.ChunkedArray, digits: int) -> pa.ChunkedArray:
     kind = column.type
     if at.is_string(kind):
         return column
     if at.is_integer(kind) or at.is_boolean(kind) or at.is_date(kind) or at.is_large_string(kind) or at.is_null(kind):
         return column.cast(pa.string())
     if at.is_timestamp(kind):
-        local = column.cast(pa.timestamp("ms"), safe=False)
+        local = column.cast(pa.timestamp("ms" if digits == 3 else "us"), safe=False)
         return pc.strftime(local, "%Y-%m-%d %H:%M:%S")
-    write = _writer(kind)
+    write = _writer(kind, digits)
     return pa.chunked_array([pa.array([None if value is None else write(value) for value in column.to_pylist()], pa.string())])
 
 
-def _writer(kind: pa.DataType) -> Callable[[Any], str]:
+def _writer(kind: pa.DataType, digits: int) -> Callable[[Any], str]:
     """Writes one value that is there, of a type."""
     if at.is_floating(kind):
         single = at.is_float32(kind)
@@ -73,21 +73,21 @@ def _writer(kind: pa.DataType) -> Callable[[Any], str]:
     if at.is_binary(kind) or at.is_large_binary(kind):
         return lambda value: str(value.hex(" "))
     if at.is_timestamp(kind):
-        return lambda value: f"{value:%Y-%m-%d %H:%M:%S}.{value.microsecond // 1000:03}"
+        return lambda value: f"{value:%Y-%m-%d %H:%M:%S}.{f'{value.microsecond:06}'[:digits]}"
     if at.is_list(kind) or at.is_large_list(kind):
-        item = _inner(kind.value_type)
+        item = _inner(kind.value_type, digits)
         return lambda value: f"[{', '.join(map(item, value))}]"
     if at.is_map(kind):
-        key, entry = _inner(kind.key_type), _inner(kind.item_type)
+        key, entry = _inner(kind.key_type, digits), _inner(kind.item_type, digits)
         return lambda value: "{" + ", ".join(f"{key(k)}={entry(v)}" for k, v in value) + "}"
     if at.is_struct(kind):
-        fields = [(field.name, _inner(field.type)) for field in kind]
+        fields = [(field.name, _inner(field.type, digits)) for field in kind]
         return lambda value: "{" + ", ".join(f"{name}={write(value[name])}" for name, write in fields) + "}"
     return str
 
 
-def _inner(kind: pa.DataType) -> Callable[[Any], str]:
-    write = _writer(kind)
+def _inner(kind: pa.DataType, digits: int) -> Callable[[Any], str]:
+    write = _writer(kind, digits)
     return lambda value: "null" if value is None else write(value)
 
 

@@ -7,7 +7,7 @@ from caudal.gateway.athena.engine import Engine
 from caudal.gateway.athena.executions import Executions, shown
 from caudal.gateway.athena.hive import hive_type
 from caudal.gateway.athena.metadata import Metadata
-from caudal.gateway.athena.workgroups import BAD, PRIMARY, page
+from caudal.gateway.athena.workgroups import BAD, PRIMARY
 from caudal.gateway.cloud import Cloud, refuse
 from caudal.gateway.faults import AwsError
 
@@ -22,7 +22,7 @@ class Athena(Metadata):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self._engine = Engine(cloud)
-        self._executions = Executions(cloud.documents, cloud.objects, self._engine.run)
+        self._executions = Executions(cloud.documents, cloud.objects, self._engine.run, cloud.stages.config.gateway.limits)
 
     def start(self) -> None:
         self._executions.start()
@@ -78,7 +78,7 @@ class Athena(Metadata):
 
     def list_query_executions(self, *, NextToken: str = "", MaxResults: int = 50, WorkGroup: str = PRIMARY) -> Answer:
         self.workgroup(WorkGroup)
-        found, token = page(self._executions.ids(WorkGroup), NextToken, MaxResults)
+        found, token = self._executions.ids(WorkGroup, NextToken, MaxResults)
         return {"QueryExecutionIds": found, "NextToken": token}
 
     def stop_query_execution(self, *, QueryExecutionId: str) -> None:

@@ -1,15 +1,20 @@
 """SHOW and DESCRIBE of the databases of the Data Catalog; about the pipeline's own the engine answers."""
 
+import re
 from typing import Any
 
 import pyarrow as pa
 
 from caudal.errors import QueryError
+from caudal.gateway.athena.ddl import name_of
 from caudal.gateway.athena.names import CATALOG, view_text
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
+from caudal.gateway.glue.entries import is_iceberg
 from caudal.lake.query.commands import Command, matching
+
+_PROPERTIES = re.compile(r"SHOW\s+TBLPROPERTIES\s+(?P<table>[\w`\".$-]+)\s*(?:\(\s*'(?P<key>[^']*)'\s*\))?", re.IGNORECASE)
 
 
 class Showing:
@@ -40,8 +45,37 @@ class Showing:
             raise QueryError(f"no table {CATALOG}.{schema}.{command.table}", hint=f"there is {', '.join(tables) or 'none'}")
         return self._about(command, tables[command.table], glue)
 
+    def properties(self, sql: str, database: str) -> pa.Table | None:
+        """The answer to SHOW TBLPROPERTIES; None if it is another statement. Raises QueryError."""
+        found = _PROPERTIES.fullmatch(sql)
+        if found is None:
+            return None
+        schema, name = name_of([part.strip('`"').lower() for part in found["table"].split(".")], database)
+        try:
+            table = self._cloud.service("glue").table(schema, name)
+        except AwsError:
+            raise QueryError(f"no table {CATALOG}.{schema}.{name}", hint="see SHOW TABLES") from None
+        kept = sorted(table.get("Parameters", {}).items())
+        if is_iceberg(table):
+            from caudal.gateway.athena.iceberg.ddl import properties
+
+            kept = properties(self._cloud, table)
+        if found["key"] is None:
+            return _texts("prpt_name", [f"{key}\t{value}" for key, value in kept])
+        missing = f"Table {schema}.{name} does not have property: {found['key']}"
+        return _texts("prpt_name", [dict(kept).get(found["key"], missing)])
+
     def _about(self, command: Command, table: Document, glue: Any) -> pa.Table:
         columns, keys = table.get("StorageDescriptor", {}).get("Columns", []), table.get("PartitionKeys", [])
+        if is_iceberg(table):
+            from caudal.gateway.athena.iceberg import ddl
+
+            told = ddl.columns_of(self._cloud, table)
+            columns = [{"Name": name, "Type": kind, "Comment": comment} for name, kind, comment in told]
+            if command.kind == "create table":
+                return _texts("createtab_stmt", ddl.shown(self._cloud, table))
+            if command.kind == "describe" and not command.column:
+                return _lines(ddl.described(self._cloud, table))
         if command.kind == "columns":
             return _texts("field", [column["Name"] for column in [*columns, *keys]])
         if command.kind == "partitions":
@@ -62,8 +96,12 @@ class Showing:
         elif keys:
             lines += [("", "", ""), ("# Partition Information", "", ""), ("# col_name", "data_type", "comment")]
             lines += [(key["Name"], key.get("Type", "string"), key.get("Comment", "")) for key in keys]
-        return pa.table([pa.array([line[n] for line in lines], pa.string()) for n in range(3)],
-                        names=["col_name", "data_type", "comment"])
+        return _lines(lines)
+
+
+def _lines(lines: list[tuple[str, str, str]]) -> pa.Table:
+    return pa.table([pa.array([line[n] for line in lines], pa.string()) for n in range(3)],
+                    names=["col_name", "data_type", "comment"])
 
 
 def create_table(table: Document) -> list[str]:

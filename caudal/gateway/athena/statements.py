@@ -6,7 +6,9 @@ _LEADING = re.compile(r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*", re.DOTALL)
 _KINDS: tuple[tuple[str, str, str, str], ...] = (
     # how it begins, StatementType, SubstatementType, ending of the object with its result
     (r"SELECT|WITH|VALUES|TABLE|\(|EXECUTE\b", "DML", "SELECT", ".csv"), (r"INSERT", "DML", "INSERT", ""),
-    (r"UNLOAD", "DML", "UNLOAD", ""),
+    (r"UNLOAD", "DML", "UNLOAD", ""), (r"UPDATE", "DML", "UPDATE", ""), (r"DELETE", "DML", "DELETE", ""),
+    (r"MERGE", "DML", "MERGE", ""), (r"OPTIMIZE", "DML", "OPTIMIZE", ""), (r"VACUUM", "DML", "VACUUM", ""),
+    # AWS's reference calls it DML; AWS says DDL, by which its own client (awswrangler) knows it.
     (r"CREATE\s+TABLE\b(?=.*?\bAS\s*\(*\s*(?:SELECT|WITH|VALUES|TABLE)\b)", "DDL", "CREATE_TABLE_AS_SELECT", ""),
     (r"CREATE\s+(?:EXTERNAL\s+)?TABLE", "DDL", "CREATE_TABLE", ".txt"),
     (r"CREATE\s+(?:OR\s+REPLACE\s+)?VIEW", "DDL", "CREATE_VIEW", ".txt"),

@@ -9,7 +9,8 @@ from caudal.errors import AlreadyExists
 from caudal.gateway.cloud import Cloud, Service, refuse
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
-from caudal.gateway.tags import Tags
+from caudal.gateway.pages import page
+from caudal.gateway.tags import Tags, read_tags
 
 Answer = dict[str, Any]
 
@@ -19,12 +20,6 @@ PRIMARY = "primary"
 ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
 _SETTINGS = {"ResultConfiguration", "EnforceWorkGroupConfiguration", "BytesScannedCutoffPerQuery", "EngineVersion",
              "PublishCloudWatchMetricsEnabled", "RequesterPaysEnabled"}
-
-
-def page(names: list[Any], token: str, size: int) -> tuple[list[Any], str | None]:
-    """The entries that `token` begins with, and the token of the next page."""
-    start = int(token) if token.isdigit() else 0
-    return names[start : start + size], str(start + size) if len(names) > start + size else None
 
 
 class WorkGroups(Service):
@@ -60,7 +55,7 @@ class WorkGroups(Service):
             self.documents.create(GROUP, Name, document)
         except AlreadyExists:
             raise AwsError(BAD, f"WorkGroup {Name} is already created.") from None
-        self._tags.set(self.cloud.arn("athena", f"workgroup/{Name}"), _pairs(Tags))
+        self._tags.set(self.cloud.arn("athena", f"workgroup/{Name}"), read_tags(Tags))
 
     def get_work_group(self, *, WorkGroup: str) -> Answer:
         group = self.workgroup(WorkGroup)
@@ -100,7 +95,7 @@ class WorkGroups(Service):
         if (named or prepared) and not RecursiveDeleteOption:
             raise AwsError(BAD, f"WorkGroup {WorkGroup} is not empty.")
         gone = [(GROUP, WorkGroup), *((NAMED, id) for id in named), *((PREPARED, name) for name in prepared)]
-        self.documents.remove_all(gone)
+        self.documents.write(remove=gone)
         self._tags.drop(self.cloud.arn("athena", f"workgroup/{WorkGroup}"))
 
     def create_named_query(
@@ -186,19 +181,13 @@ class WorkGroups(Service):
             raise _no_statement(StatementName, WorkGroup)
 
     def list_tags_for_resource(self, *, ResourceARN: str, NextToken: str = "", MaxResults: int = 75) -> Answer:
-        return {"Tags": [{"Key": key, "Value": value} for key, value in self._tags.get(ResourceARN).items()]}
+        return {"Tags": self._tags.shown(ResourceARN)}
 
     def tag_resource(self, *, ResourceARN: str, Tags: list[Answer]) -> None:
-        self._tags.add(ResourceARN, _pairs(Tags))
+        self._tags.add(ResourceARN, read_tags(Tags))
 
     def untag_resource(self, *, ResourceARN: str, TagKeys: list[str]) -> None:
         self._tags.remove(ResourceARN, TagKeys)
-
-
-def _pairs(tags: list[Answer] | None) -> dict[str, str]:
-    if any("Key" not in tag for tag in tags or []):
-        raise AwsError("InvalidRequestException", "a tag has no Key")
-    return {tag["Key"]: tag.get("Value", "") for tag in tags or []}
 
 
 def _no_statement(name: str, workgroup: str) -> AwsError:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from caudal.errors import QueryError
+from caudal.gateway.athena.assign import assigned
 from caudal.gateway.athena.ddl import FORMATS, cut, name_of
 from caudal.gateway.athena.executions import Outcome
 from caudal.gateway.athena.external import DEFAULT_PARTITION
@@ -21,12 +22,14 @@ from caudal.gateway.athena.results import as_texts
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
+from caudal.gateway.glue.entries import is_iceberg
 from caudal.gateway.s3.objects import split_url
 from caudal.lake.query.check import tokens_of
 
 OPEN_PARTITIONS = 100
 """Partitions that one statement may write, as Athena has it."""
 NOTHING = pa.table({})
+_MISMATCH = "Insert query has mismatched column types"
 
 _CODECS = {"parquet": {"": "gzip", "gzip": "gzip", "snappy": "snappy", "zstd": "zstd", "none": "none", "lz4": "lz4"},
            "text": {"": "gzip", "gzip": "gzip", "none": "none", "zstd": "zstd", "bzip2": "bz2"}}
@@ -63,9 +66,13 @@ class Writing:
             if parts.get("lenient"):
                 return Outcome(NOTHING, written=[], rows=0)
             raise QueryError(f"TABLE_ALREADY_EXISTS: Table '{schema}.{name}' already exists", hint="drop it, or use INSERT INTO")
-        keys = settings.pop("partitioned_by", [])
-        location = settings.pop("external_location", "") or f"{execution['Folder']}/tables/{execution['Id']}/"
-        form = _Form(settings)
+        iceberg = str(settings.get("table_type", "hive")).lower() == "iceberg"
+        keys = settings.pop("partitioned_by", []) if not iceberg else []
+        given = settings.pop("location" if iceberg else "external_location", "")
+        location = given or f"{execution['Folder']}/tables/{execution['Id']}/"
+        if not iceberg:
+            _check_hive(settings)
+        form = None if iceberg else _Form(settings)
         bucket, prefix = split_url(location)
         if any(True for _ in self._cloud.objects.list(bucket, f"{prefix.rstrip('/')}/")):
             raise QueryError(f"HIVE_PATH_ALREADY_EXISTS: Target directory for table '{schema}.{name}' already exists",
@@ -76,6 +83,10 @@ class Writing:
         if len(set(names)) < len(names):
             raise QueryError("DUPLICATE_COLUMN_NAME: two columns of the query have one name", hint="name them with AS")
         rows = rows.rename_columns(names)
+        if form is None:
+            from caudal.gateway.athena.iceberg.ddl import create_as
+
+            return create_as(self._cloud, settings, schema, name, location, Outcome(rows, outcome.scanned))
         if names[len(names) - len(keys):] != [key.lower() for key in keys]:
             raise QueryError("HIVE_COLUMN_ORDER_MISMATCH: Partition keys must be the last columns in the table and in the same"
                              " order as the table properties", hint=f"select {', '.join(keys)} last")
@@ -93,6 +104,10 @@ class Writing:
         schema, name = name_of(parts, database)
         self._glue._refuse_declared(schema)
         table = self._glue.table(schema, name)
+        if is_iceberg(table):
+            from caudal.gateway.athena.iceberg.changing import insert
+
+            return insert(self._cloud, table, chosen, self._query(query, database), stopped)
         form = _Form.of(table)
         keys = [key["Name"] for key in table.get("PartitionKeys", [])]
         columns = [*table["StorageDescriptor"]["Columns"], *table.get("PartitionKeys", [])]
@@ -102,8 +117,8 @@ class Writing:
         if len(chosen) != outcome.table.num_columns or not set(chosen) <= set(known.names):
             raise QueryError("TYPE_MISMATCH: Insert query has mismatched columns", hint=f"the table has {', '.join(known.names)}")
         given = outcome.table.rename_columns(chosen)
-        rows = pa.table([_cast(given[field.name], field) if field.name in chosen else pa.nulls(len(given), field.type)
-                         for field in known], schema=known)
+        rows = pa.table([assigned(given[field.name], field, _MISMATCH) if field.name in chosen
+                         else pa.nulls(len(given), field.type) for field in known], schema=known)
         written, places = self._write(rows, keys, table["StorageDescriptor"]["Location"], form, execution, stopped)
         self._add(table, places)
         return Outcome(NOTHING, outcome.scanned, written, len(rows))
@@ -182,12 +197,12 @@ def _parted(rows: pa.Table, keys: list[str]) -> list[tuple[list[str], pa.Table]]
             for number, text in enumerate(joined.dictionary.to_pylist())]
 
 
-def _cast(column: pa.ChunkedArray, field: pa.Field) -> pa.ChunkedArray:
-    try:
-        return column.cast(field.type)
-    except pa.ArrowException:
-        told = f"TYPE_MISMATCH: Insert query has mismatched column types: {field.name} is {field.type}, not {column.type}"
-        raise QueryError(told, hint="cast it in the query") from None
+def _check_hive(settings: Document) -> None:
+    """Take away what says that a table is none of Iceberg's. Raises QueryError."""
+    kind, external = str(settings.pop("table_type", "hive")).lower(), str(settings.pop("is_external", "true")).lower()
+    if kind != "hive" or external != "true":
+        raise QueryError(f"NOT_SUPPORTED: table_type {kind.upper()}, is_external {external}",
+                         hint="HIVE tables are external, ICEBERG tables are not")
 
 
 def _insert_parts(sql: str) -> tuple[list[str], list[str], str]:

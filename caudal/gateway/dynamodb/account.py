@@ -115,7 +115,7 @@ class Account:
         self._cloud.stages.stream.drop(table.name)  # it too must forget where the table's changes were
         if table.destination is not None:
             self._cloud.stages.stream.drop(table.destination.journal)
-        self.documents.remove_all([(STREAM, f"{table.name}/{stream.label}") for stream in self.streams(table.name)])
+        self.documents.write(remove=[(STREAM, f"{table.name}/{stream.label}") for stream in self.streams(table.name)])
         self.documents.remove(TABLE, table.name)
         self._known.pop(table.name, None)
 

@@ -16,7 +16,8 @@ from caudal.gateway.dynamodb.tables import Destination, Index, Streaming, Table,
 from caudal.gateway.dynamodb.upkeep import Upkeep
 from caudal.gateway.dynamodb.values import invalid, invalid_values
 from caudal.gateway.faults import AwsError
-from caudal.gateway.tags import Tags
+from caudal.gateway.pages import page_after
+from caudal.gateway.tags import Tags, read_tags
 
 Answer = dict[str, Any]
 
@@ -62,7 +63,7 @@ class Administration(Service):
             _view(StreamSpecification)
         table = declaring.new_table(TableName, {**given, "BillingMode": BillingMode})
         self.account.create(table)
-        self._tags.set(self.account.arn(TableName), {tag["Key"]: tag["Value"] for tag in Tags or []})
+        self._tags.set(self.account.arn(TableName), read_tags(Tags))
         if StreamSpecification is not None and StreamSpecification["StreamEnabled"]:
             table = self._stream(TableName, StreamSpecification)
         return {"TableDescription": self._described(table)}
@@ -71,9 +72,8 @@ class Administration(Service):
         return {"Table": self._described(self.account.find(TableName, _no_table(TableName)))}
 
     def list_tables(self, *, ExclusiveStartTableName: str = "", Limit: int = 100) -> Answer:
-        names = [name for name in self.account.names() if name > ExclusiveStartTableName]
-        more = len(names) > Limit
-        return {"TableNames": names[:Limit], "LastEvaluatedTableName": names[Limit - 1] if more else None}
+        found, last = page_after(((name, name) for name in self.account.names()), ExclusiveStartTableName, Limit)
+        return {"TableNames": found, "LastEvaluatedTableName": last}
 
     def delete_table(self, *, TableName: str) -> Answer:
         table = self.account.find(TableName, _no_table(TableName))
@@ -94,26 +94,25 @@ class Administration(Service):
         **other: Any,
     ) -> Answer:
         _refuse(other)
-        table = self.account.find(TableName)
+        table = self.account.find(TableName, _no_table(TableName))
+        updates = declaring.index_updates(GlobalSecondaryIndexUpdates or [])
+        settings = {name: value for name, value in (
+            ("is_protected", DeletionProtectionEnabled), ("table_class", TableClass)) if value is not None}
+
+        def billed(table: Table) -> Table:
+            return replace(table, **declaring.billing(table, BillingMode, ProvisionedThroughput, updates), **settings)
+
+        billed(table)  # or refused before anything is done
+        if not (updates or settings or BillingMode or ProvisionedThroughput or StreamSpecification):
+            raise invalid("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates "
+                          "or SSESpecification or ReplicaUpdates is required")
         if StreamSpecification is not None:
             table = self._stream(table.name, StreamSpecification)
-        for update in GlobalSecondaryIndexUpdates or []:
-            ((kind, given),) = update.items()
+        if settings or BillingMode or ProvisionedThroughput:
+            table = self.account.change(table.name, billed)
+        for kind, given in updates:
             with self._updating:
                 table = getattr(self, f"_{kind.lower()}_index")(table.name, given, AttributeDefinitions)
-        settings: Answer = {}
-        if BillingMode is not None:
-            settings["on_demand"] = BillingMode == "PAY_PER_REQUEST"
-        if settings.get("on_demand"):
-            settings["throughput"] = (0, 0)
-        elif ProvisionedThroughput is not None:
-            settings |= {"throughput": _units(ProvisionedThroughput), "on_demand": False}
-        if DeletionProtectionEnabled is not None:
-            settings["is_protected"] = DeletionProtectionEnabled
-        if TableClass is not None:
-            settings["table_class"] = TableClass
-        if settings:
-            table = self.account.change(table.name, lambda table: replace(table, **settings))
         return {"TableDescription": self._described(table)}
 
     def _create_index(self, name: str, given: Answer, definitions: list[Answer] | None) -> Table:
@@ -141,7 +140,7 @@ class Administration(Service):
         table = self.account.find(name)
         _refuse({member: value for member, value in given.items() if member not in ("IndexName", "ProvisionedThroughput")})
         found = table.index(given["IndexName"])
-        changed = replace(found, throughput=_units(given.get("ProvisionedThroughput") or {}))
+        changed = replace(found, throughput=declaring.units(given.get("ProvisionedThroughput") or {}))
         return self._with_indexes(name, tuple(changed if index == found else index for index in table.indexes), table.types)
 
     def _with_indexes(self, name: str, indexes: tuple[Index, ...], types: dict[str, str]) -> Table:
@@ -188,14 +187,13 @@ class Administration(Service):
         return {"TimeToLiveDescription": on if ttl else {"TimeToLiveStatus": "DISABLED"}}
 
     def tag_resource(self, *, ResourceArn: str, Tags: list[Answer]) -> None:
-        self._tags.add(self._tagged(ResourceArn), {tag["Key"]: tag["Value"] for tag in Tags})
+        self._tags.add(self._tagged(ResourceArn), read_tags(Tags))
 
     def untag_resource(self, *, ResourceArn: str, TagKeys: list[str]) -> None:
         self._tags.remove(self._tagged(ResourceArn), TagKeys)
 
     def list_tags_of_resource(self, *, ResourceArn: str, NextToken: str | None = None) -> Answer:
-        tags = self._tags.get(self._tagged(ResourceArn))
-        return {"Tags": [{"Key": key, "Value": value} for key, value in tags.items()]}
+        return {"Tags": self._tags.shown(self._tagged(ResourceArn))}
 
     def _tagged(self, arn: str) -> str:
         table = self.account.find(arn, f"Requested resource not found: ResourcArn: {arn} not found")
@@ -263,10 +261,6 @@ def _refuse(options: Answer) -> None:
 
 def _no_table(name: str) -> str:
     return f"Requested resource not found: Table: {name} not found"
-
-
-def _units(given: Answer) -> tuple[int, int]:
-    return given.get("ReadCapacityUnits", 0), given.get("WriteCapacityUnits", 0)
 
 
 def _precision(found: Destination) -> Answer:

@@ -20,10 +20,8 @@ def write_units(size: int, transaction: bool = False) -> float:
 
 def shown(item: Item, table: Table, index: Index) -> Item:
     """What an index holds of an item."""
-    if index.projection == "ALL":
-        return item
-    kept = {*table.key, *index.key, *index.included}
-    return {name: value for name, value in item.items() if name in kept}
+    held = table.held(index)
+    return item if held is None else {name: value for name, value in item.items() if name in held}
 
 
 def index_units(table: Table, old: Item | None, new: Item | None, transaction: bool = False) -> dict[str, float]:

@@ -6,12 +6,17 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from msgspec.structs import replace
+
 from caudal.gateway.dynamodb.tables import Index, Table
 from caudal.gateway.dynamodb.values import invalid, invalid_values
 from caudal.gateway.faults import AwsError
 
 LOCAL_INDEXES, GLOBAL_INDEXES = 5, 20
 _NAME = re.compile(r"[A-Za-z0-9_.-]{3,255}")
+
+_ON_DEMAND = "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
+_NO_THROUGHPUT = "ProvisionedThroughput must be specified for index: {}"
 
 Given = Mapping[str, Any]
 
@@ -83,13 +88,61 @@ def _key(schema: Sequence[Given], types: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _throughput(given: Given, on_demand: bool) -> tuple[int, int]:
-    units = given.get("ProvisionedThroughput")
-    if on_demand and units is not None:
-        told = "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST"
-        raise invalid_values(told)
-    if not on_demand and units is None:
+    wanted = given.get("ProvisionedThroughput")
+    if on_demand and wanted is not None:
+        raise invalid_values(_ON_DEMAND)
+    if not on_demand and wanted is None:
         raise invalid_values("ReadCapacityUnits and WriteCapacityUnits must both be specified when BillingMode is PROVISIONED")
-    return (units["ReadCapacityUnits"], units["WriteCapacityUnits"]) if units is not None else (0, 0)
+    return units(wanted or {})
+
+
+def units(given: Given) -> tuple[int, int]:
+    """Units of reading and of writing that ProvisionedThroughput asks for."""
+    return given.get("ReadCapacityUnits", 0), given.get("WriteCapacityUnits", 0)
+
+
+def index_updates(given: Sequence[Given]) -> list[tuple[str, Given]]:
+    """What UpdateTable does to global indexes: Create, Update or Delete, and its members."""
+    made: list[tuple[str, Given]] = []
+    for update in given:
+        if len(update) != 1:
+            raise invalid_values("One of GlobalSecondaryIndexUpdate.Update, GlobalSecondaryIndexUpdate.Create, "
+                                 "GlobalSecondaryIndexUpdate.Delete must not be null")
+        made += update.items()
+    names = [inner["IndexName"] for _, inner in made]
+    for name in names:
+        if names.count(name) > 1:
+            raise invalid_values(f"Only one global secondary index update per index is allowed simultaneously. Index: {name}")
+    if sum(kind != "Update" for kind, _ in made) > 1:
+        told = "Subscriber limit exceeded: Only 1 online index can be created or deleted simultaneously per table"
+        raise AwsError("LimitExceededException", told)
+    return made
+
+
+def billing(table: Table, mode: str | None, wanted: Given | None, updates: Sequence[tuple[str, Given]]) -> dict[str, Any]:
+    """How UpdateTable's BillingMode and ProvisionedThroughput change a table."""
+    on_demand = table.on_demand if mode is None else mode == "PAY_PER_REQUEST"
+    if on_demand:
+        if wanted is not None:
+            raise invalid_values(_ON_DEMAND)
+        indexes = tuple(replace(index, throughput=(0, 0)) for index in table.indexes)
+        return {"on_demand": True, "throughput": (0, 0), "indexes": indexes} if mode is not None else {}
+    if wanted is None:
+        if table.on_demand:
+            raise invalid_values("ProvisionedThroughput must be specified when BillingMode is PROVISIONED")
+        return {}
+    read, write = units(wanted)
+    if table.throughput == (read, write) and not table.on_demand:
+        raise invalid(
+            "The provisioned throughput for the table will not change. The requested value equals the current value. Current "
+            f"ReadCapacityUnits provisioned for the table: {read}. Requested ReadCapacityUnits: {read}. Current "
+            f"WriteCapacityUnits provisioned for the table: {write}. Requested WriteCapacityUnits: {write}. "
+            "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.")
+    updated = {inner["IndexName"] for kind, inner in updates if kind != "Create"}
+    for index in table.indexes if table.on_demand else ():
+        if not index.is_local and index.name not in updated:
+            raise invalid_values(_NO_THROUGHPUT.format(index.name))
+    return {"on_demand": False, "throughput": (read, write)}
 
 
 def _index(given: Given, types: Mapping[str, str], table_key: tuple[str, ...], on_demand: bool, *, is_local: bool) -> Index:
@@ -109,6 +162,8 @@ def _index(given: Given, types: Mapping[str, str], table_key: tuple[str, ...], o
         raise invalid_values(f"ProjectionType is {projection}, but NonKeyAttributes is specified")
     if projection == "INCLUDE" and not included:
         raise invalid_values("ProjectionType is INCLUDE, but NonKeyAttributes is not specified")
+    if not is_local and not on_demand and "ProvisionedThroughput" not in given:
+        raise invalid_values(_NO_THROUGHPUT.format(name))
     throughput = (0, 0) if is_local else _throughput(given, on_demand)
     return Index(name, key, is_local, projection, included, throughput)
 

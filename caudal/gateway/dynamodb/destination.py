@@ -5,18 +5,19 @@ process that dies anywhere neither loses a change nor tells one twice.
 """
 
 import base64
-import logging
 import threading
 import time
 import uuid
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from caudal.errors import CaudalError
+from caudal.background import Background
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.dynamodb.account import Account
 from caudal.gateway.dynamodb.changes import kinesis_record, read_change
+from caudal.gateway.dynamodb.disorder import GATHER_SECONDS, WINDOW, disordered
 from caudal.gateway.dynamodb.tables import Destination, Table
 from caudal.ingest.items import encode_key
 from caudal.ingest.stream.port import SupportsRetention
@@ -25,12 +26,10 @@ from caudal.records import Positions, Records
 READ_BYTES = 1 << 20
 WAIT_SECONDS = 0.25
 """How long a forwarder waits for news before it sees whether its table goes elsewhere."""
-GATHER_SECONDS = 0.02
+REST_SECONDS = 0.02
 """How long it lets further changes come before it forwards them together, so that it takes little from those who write."""
 TRIM_SECONDS = 10.0
 """How often it forgets how far it had come before."""
-
-log = logging.getLogger("caudal.gateway")
 
 
 class Forwarder:
@@ -38,8 +37,9 @@ class Forwarder:
 
     def __init__(self, cloud: Cloud, account: Account) -> None:
         self._cloud, self._account = cloud, account
+        self._disorder = cloud.stages.config.gateway.disorder
         self._stop = threading.Event()
-        self._threads: dict[str, threading.Thread] = {}
+        self._threads: dict[str, Background] = {}
         self._holds: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._trims: dict[str, float] = {}
@@ -55,7 +55,7 @@ class Forwarder:
         """End."""
         self._stop.set()
         for thread in list(self._threads.values()):
-            thread.join()
+            thread.close()
 
     def begin(self, table: Table, kinesis: str, precision: str) -> Destination:
         """Forward a table's changes from now on."""
@@ -83,36 +83,30 @@ class Forwarder:
 
     def _run(self, table: str, journal: str) -> None:
         with self._lock:
-            thread = threading.Thread(target=self._forward_all, args=(table, journal), name="dynamodb-kinesis", daemon=True)
+            thread = Background(f"{table} to its Kinesis stream", partial(self._step, table, journal), stop=self._stop)
             self._threads[journal] = thread
             thread.start()
 
-    def _forward_all(self, name: str, journal: str) -> None:
-        while not self._stop.is_set():
-            try:
-                destination = self._account.find(name).destination
-                if destination is not None and destination.journal == journal:
-                    positions = self._read_journal(destination)
-                    if destination.until is not None and _reaches(positions, destination.until):
-                        return
-                    if self._cloud.stages.stream.wait(name, positions, WAIT_SECONDS):
-                        with self.held(name):
-                            self._forward(self._account.find(name), positions)
-                        self._stop.wait(GATHER_SECONDS)
-                elif not self._stop.wait(WAIT_SECONDS) and not self._is_still(name, journal):
-                    return
-            except CaudalError as error:
-                if not self._is_still(name, journal):
-                    return
-                log.warning("dynamodb: %s to its Kinesis stream: %s: tried again", name, type(error).__name__)
-                self._stop.wait(WAIT_SECONDS)
+    def _step(self, name: str, journal: str) -> bool:
+        """Forward what has come of a table; True if nothing will any more."""
+        destination = self._by(name, journal)
+        if destination is None:  # it is begun just before its table says so
+            return not self._stop.wait(WAIT_SECONDS) and self._by(name, journal) is None
+        positions = self._read_journal(destination)
+        if destination.until is not None and _reaches(positions, destination.until):
+            return True
+        if self._cloud.stages.stream.wait(name, positions, WAIT_SECONDS):
+            if self._disorder:
+                self._stop.wait(GATHER_SECONDS)
+            with self.held(name):
+                self._forward(self._account.find(name), positions)
+            self._stop.wait(REST_SECONDS)
+        return False
 
-    def _is_still(self, name: str, journal: str) -> bool:
-        """Whether a table goes by that journal; it was begun just before its table said so."""
-        if name not in self._account.names():
-            return False
-        found = self._account.find(name).destination
-        return found is not None and found.journal == journal
+    def _by(self, name: str, journal: str) -> Destination | None:
+        """Where a table's changes go by that journal; None if they do not."""
+        found = self._account.find(name).destination if name in self._account.names() else None
+        return found if found is not None and found.journal == journal else None
 
     def _read_journal(self, destination: Destination) -> Positions:
         stream = self._cloud.stages.stream
@@ -134,7 +128,12 @@ class Forwarder:
             if stop > start:
                 run = stream.read(table.name, shard, start, READ_BYTES)[: stop - start]
                 positions[shard] = run.next
-                records += self._records(table, destination, run)
+                found = self._records(table, destination, run)
+                if self._disorder:
+                    again = max(ends.oldest, destination.since.get(shard, 0), start - WINDOW)
+                    before = self._records(table, destination, stream.read(table.name, shard, again, READ_BYTES)[: start - again])
+                    found = disordered(found, before, f"{self._disorder}/{shard}/{start}")
+                records += found
         if self._stop.is_set() or positions == reached:
             return
         kinesis = self._cloud.service("kinesis").streams

@@ -1,6 +1,6 @@
 """The DynamoDB API's reads: one item, many, queries and scans by pages of 1 MB."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any
 from zlib import crc32
@@ -8,13 +8,16 @@ from zlib import crc32
 import msgspec
 
 from caudal.errors import InvalidItem
-from caudal.gateway.cloud import refuse
+from caudal.gateway.cloud import Cloud, refuse
+from caudal.gateway.dynamodb import transactions
 from caudal.gateway.dynamodb.administration import Administration, Answer
 from caudal.gateway.dynamodb.capacity import add_up, consumed, read_units, shown
 from caudal.gateway.dynamodb.keys import KeyRange, key_range
 from caudal.gateway.dynamodb.scope import Condition, Place, Scope, project
 from caudal.gateway.dynamodb.tables import Index, Table
+from caudal.gateway.dynamodb.throughput import CODE, Throughput
 from caudal.gateway.dynamodb.values import invalid, invalid_values, kind_of, size_of_item
+from caudal.gateway.faults import AwsError
 from caudal.ingest.items import encode_key
 from caudal.ingest.store import Modify
 from caudal.records import Item
@@ -45,9 +48,18 @@ class _View(msgspec.Struct):
         """Names of what an item is placed by, as the store's pages have it."""
         return (*self.index.key, *self.table.key) if self.index is not None else self.table.key
 
+    def absent(self, places: Iterable[Place]) -> list[str]:
+        """Attributes of some places that the index, if there is one, does not hold."""
+        held = self.table.held(self.index) if self.index is not None else None
+        return [str(place[0]) for place in places if held is not None and place[0] not in held]
+
 
 class Reading(Administration):
     """Items that are read."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        super().__init__(cloud)
+        self.throughput = Throughput(cloud.stages.config.gateway.limits)
 
     def get_item(
         self, *, TableName: str, Key: Item, ConsistentRead: bool = False, ReturnConsumedCapacity: str | None = None,
@@ -56,12 +68,19 @@ class Reading(Administration):
         _refuse(other)
         table = self.account.find(TableName)
         places = _places(ProjectionExpression, ExpressionAttributeNames)
-        item = self.account.store.get(table.name, table.check_key(Key))
-        units = read_units(size_of_item(item or {}), ConsistentRead)
+        item, units = self._get(table, table.check_key(Key), ConsistentRead)
         return {
             "Item": project(item, places) if item is not None else None,
             "ConsumedCapacity": consumed(ReturnConsumedCapacity, table, units),
         }
+
+    def _get(self, table: Table, key: tuple[Any, ...], consistent: bool) -> tuple[Item | None, float]:
+        """An item, and the units that reading it takes. Raises AwsError if there are none left."""
+        self.throughput.check_read(table)
+        item = self.account.store.get(table.name, key)
+        units = read_units(size_of_item(item or {}), consistent)
+        self.throughput.take_read(table, units)
+        return item, units
 
     def batch_get_item(self, *, RequestItems: dict[str, Answer], ReturnConsumedCapacity: str | None = None) -> Answer:
         if not RequestItems or sum(len(wanted["Keys"]) for wanted in RequestItems.values()) > 100:
@@ -69,7 +88,7 @@ class Reading(Administration):
         found: dict[str, list[Item]] = {}
         units: list[Answer | None] = []
         waiting: dict[str, Answer] = {}
-        room = BATCH_BYTES
+        room, refused = BATCH_BYTES, None
         for name, wanted in RequestItems.items():
             table = self.account.find(name)
             _refuse({member: wanted.get(member) for member in ("AttributesToGet",)})
@@ -79,15 +98,21 @@ class Reading(Administration):
                 raise invalid("Provided list of item keys contains duplicates")
             found[name] = []
             for key, given in zip(keys, wanted["Keys"], strict=True):
-                if room <= 0:
+                try:
+                    item, taken = self._get(table, key, wanted.get("ConsistentRead", False)) if room > 0 else (None, 0.0)
+                except AwsError as error:
+                    if error.code != CODE:
+                        raise
+                    item, taken, refused = None, 0.0, error
+                if not taken:
                     waiting.setdefault(name, {**wanted, "Keys": []})["Keys"].append(given)
                     continue
-                item = self.account.store.get(table.name, key)
-                size = size_of_item(item or {})
-                room -= size
-                units.append(consumed(ReturnConsumedCapacity, table, read_units(size, wanted.get("ConsistentRead", False))))
+                room -= size_of_item(item or {})
+                units.append(consumed(ReturnConsumedCapacity, table, taken))
                 if item is not None:
                     found[name].append(project(item, places))
+        if refused is not None and not units:
+            raise refused
         return {"Responses": found, "UnprocessedKeys": waiting, "ConsumedCapacity": add_up(units)}
 
     def transact_get_items(self, *, TransactItems: list[Answer], ReturnConsumedCapacity: str | None = None) -> Answer:
@@ -96,13 +121,23 @@ class Reading(Administration):
         if len({(table.name, encode_key(key)) for table, key in keys}) < len(keys):
             raise invalid("Transaction request cannot include multiple operations on one item")
         places = [_places(get.get("ProjectionExpression"), get.get("ExpressionAttributeNames")) for _, get in wanted]
+        transactions.check([self._reason(table) for table, _ in wanted])
         items = self._at_one_moment(keys)
-        units = [
-            consumed(ReturnConsumedCapacity, table, read_units(size_of_item(item or {}), True, True))
-            for (table, _), item in zip(wanted, items, strict=True)
-        ]
+        transactions.check_size(sum(size_of_item(item or {}) for item in items))
+        units = []
+        for (table, _), item in zip(wanted, items, strict=True):
+            taken = read_units(size_of_item(item or {}), True, True)
+            self.throughput.take_read(table, taken)
+            units.append(consumed(ReturnConsumedCapacity, table, taken))
         answers = [{"Item": project(item, which)} if item is not None else {} for item, which in zip(items, places, strict=True)]
         return {"Responses": answers, "ConsumedCapacity": add_up(units)}
+
+    def _reason(self, table: Table) -> transactions.Reason:
+        try:
+            self.throughput.check_read(table)
+        except AwsError as error:
+            return transactions.reason(error)
+        return transactions.NONE
 
     def _at_one_moment(self, keys: list[tuple[Table, tuple[Any, ...]]]) -> list[Item | None]:
         found: dict[int, Item | None] = {}
@@ -134,10 +169,14 @@ class Reading(Administration):
             table, index, key_range(wanted, scope, key, table.types), scope.condition(FilterExpression, "FilterExpression"),
             scope.projection(ProjectionExpression), _select(Select, index, ProjectionExpression), Limit, None,
             not ScanIndexForward)
-        for place in view.filter.paths() if view.filter is not None else ():
+        filtered = list(view.filter.paths()) if view.filter is not None else []
+        for place in filtered:
             if place[0] in key:
                 told = "Filter Expression can only contain non-primary key attributes: Primary key attribute"
                 raise invalid(f"{told}: {place[0]}")
+        if absent := sorted(set(view.absent(filtered))):  # a scan takes them for missing
+            told = f"Secondary index {IndexName} does not project one or more filter attributes"
+            raise invalid_values(f"{told}: [{', '.join(absent)}]")
         scope.check_used({"KeyConditionExpression": KeyConditionExpression, "FilterExpression": FilterExpression,
                           "ProjectionExpression": ProjectionExpression})
         return self._page(view, ExclusiveStartKey, ConsistentRead, ReturnConsumedCapacity)
@@ -163,12 +202,11 @@ class Reading(Administration):
     def _page(self, view: _View, start: Item | None, consistent: bool, capacity: str | None) -> Answer:
         if consistent and view.index is not None and not view.index.is_local:
             raise invalid("Consistent reads are not supported on global secondary indexes")
-        if view.index is not None and not view.index.is_local and view.index.projection != "ALL":
-            kept = {*view.key, *view.index.included}
-            if absent := [str(place[0]) for place in view.places or () if place[0] not in kept]:
-                raise invalid_values(f"Global secondary index {view.index.name} does not project [{', '.join(absent)}]")
+        if view.index is not None and not view.index.is_local and (absent := view.absent(view.places or ())):
+            raise invalid_values(f"Global secondary index {view.index.name} does not project [{', '.join(absent)}]")
         if start is not None:
             view.after = _start(view, start)
+        self.throughput.check_read(view.table, view.index)
         items, count, scanned, total = [], 0, 0, 0
         last: Item | None = None
         for item in self._placed(view):
@@ -187,6 +225,7 @@ class Reading(Administration):
             if scanned != view.limit:  # as on AWS, a page that a limit ends may be followed by an empty one
                 last = None
         units = read_units(total, consistent)
+        self.throughput.take_read(view.table, units, view.index)
         of_index = {view.index.name: units} if view.index is not None else None
         return {
             "Items": items if view.select != "COUNT" else None, "Count": count, "ScannedCount": scanned,

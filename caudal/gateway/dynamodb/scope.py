@@ -185,7 +185,8 @@ class Condition:
         if not isinstance(low, Value) or not isinstance(high, Value):
             return
         a, b = self._given([low, high])
-        shown = f"lower bound operand: AttributeValue: {write_value(a)}, upper bound operand: AttributeValue: {write_value(b)}"
+        lower, upper = (f"{{{kind_of(value)}:{write_value(value)[kind_of(value)]}}}" for value in (a, b))
+        shown = f"lower bound operand: AttributeValue: {lower}, upper bound operand: AttributeValue: {upper}"
         if kind_of(a) != kind_of(b):
             raise self._wrong("The BETWEEN operator requires same data type for lower and upper bounds", shown)
         if a > b:

@@ -92,6 +92,10 @@ class Table(msgspec.Struct, frozen=True):
                 return index
         raise invalid(f"The table does not have the specified index: {name}")
 
+    def held(self, index: Index) -> frozenset[str] | None:
+        """Names of what an index holds of each item; None for all."""
+        return None if index.projection == "ALL" else frozenset({*self.key, *index.key, *index.included})
+
     def key_of(self, item: Item) -> tuple[Any, ...]:
         """The key's values of an item that is checked."""
         return tuple(item[name] for name in self.key)

@@ -1,9 +1,8 @@
 """What DynamoDB does with tables by itself: deletes what expired, trims streams, counts items."""
 
-import logging
-import threading
 import time
 
+from caudal.background import Background
 from caudal.errors import CaudalError
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.dynamodb import tokens
@@ -18,40 +17,20 @@ TRIM_SECONDS = 60.0
 COUNT_SECONDS = 6 * 3600.0
 """How old the number and size of a table's items may be, as AWS has it."""
 
-log = logging.getLogger("caudal.gateway")
 
-
-class Upkeep:
+class Upkeep(Background):
     """A thread that looks after every table."""
 
     def __init__(self, cloud: Cloud, account: Account, forwarder: Forwarder) -> None:
+        super().__init__("dynamodb-upkeep", self.look_after_all, every=SWEEP_SECONDS)
         self._cloud, self._account, self._forwarder = cloud, account, forwarder
-        self._stop = threading.Event()
         self._sizes: dict[str, tuple[int, int]] = {}
         self._counted: dict[str, float] = {}
         self._trimmed = float("-inf")
-        self._thread = threading.Thread(target=self._run, name="dynamodb-upkeep", daemon=True)
-
-    def start(self) -> None:
-        """Begin."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """End."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
 
     def size(self, table: str) -> tuple[int, int]:
         """How many items and bytes a table had when it was last counted."""
         return self._sizes.get(table, (0, 0))
-
-    def _run(self) -> None:
-        while not self._stop.wait(SWEEP_SECONDS):
-            try:
-                self.look_after_all()
-            except CaudalError as error:
-                log.warning("dynamodb: %s: tried again", type(error).__name__)
 
     def look_after_all(self) -> None:
         """One round."""
@@ -74,7 +53,7 @@ class Upkeep:
             self._trimmed = time.monotonic()
 
     def _sweep(self, table: Table) -> None:
-        while table.ttl and not self._stop.is_set() and self._account.store.sweep(table.name, time.time(), SWEEP_ITEMS):
+        while table.ttl and not self.stop.is_set() and self._account.store.sweep(table.name, time.time(), SWEEP_ITEMS):
             pass
 
     def _trim(self, table: Table) -> None:
@@ -89,7 +68,7 @@ class Upkeep:
         items = total = 0
         for item in self._account.store.scan(table.name):
             items, total = items + 1, total + size_of_item(item)
-            if self._stop.is_set():
+            if self.stop.is_set():
                 return
         self._sizes[table.name] = items, total
         self._counted[table.id or table.name] = time.monotonic()

@@ -4,18 +4,18 @@ from dataclasses import replace
 from typing import Any
 
 from caudal.gateway.cloud import refuse
-from caudal.gateway.dynamodb import actions, tokens
+from caudal.gateway.dynamodb import actions, tokens, transactions
 from caudal.gateway.dynamodb.actions import Action
 from caudal.gateway.dynamodb.administration import Answer
 from caudal.gateway.dynamodb.capacity import add_up, consumed, index_units, write_units
 from caudal.gateway.dynamodb.reading import Reading
+from caudal.gateway.dynamodb.throughput import CODE
 from caudal.gateway.dynamodb.values import invalid, size_of_item
 from caudal.gateway.faults import AwsError
 from caudal.hurry import may_wait
 from caudal.ingest.store import Modify, Put
 from caudal.records import Item as Attributes
 
-TRANSACTION_BYTES = 4 << 20
 _EXPRESSIONS = (
     "ConditionExpression", "ExpressionAttributeNames", "ExpressionAttributeValues", "ReturnValuesOnConditionCheckFailure")
 _RETURNS = ("ReturnConsumedCapacity", "ReturnItemCollectionMetrics")
@@ -29,7 +29,8 @@ class Writing(Reading):
         actions.check_returned(ReturnValues, ("NONE", "ALL_OLD"))
         table = self.account.find(TableName)
         action = actions.put(table, {**given, "Item": Item})
-        if action.condition is None and ReturnValues == "NONE" and not any(given.get(name) for name in _RETURNS):
+        is_plain = action.condition is None and ReturnValues == "NONE" and not any(given.get(name) for name in _RETURNS)
+        if is_plain and not self.throughput.limited:
             self.account.store.write([Put(table.name, Item, skip_same=True)])
             return {}
         return self._write(action, ReturnValues, given)
@@ -46,7 +47,7 @@ class Writing(Reading):
     def _write(self, action: Action, returns: str, given: Answer) -> Answer:
         if given.get("ReturnItemCollectionMetrics") == "SIZE":
             may_wait()  # for a look at the whole collection
-        self.account.store.write([action.write])
+        self.account.store.write([self.throughput.write(action)])
         return {
             "Attributes": actions.returned(returns, action),
             "ConsumedCapacity": _consumed(action, given.get("ReturnConsumedCapacity")),
@@ -70,7 +71,7 @@ class Writing(Reading):
 
     def batch_write_item(self, *, RequestItems: dict[str, list[Answer]], **given: Any) -> Answer:
         _check_members(given, _RETURNS)
-        done: list[Action] = []
+        wanted: list[tuple[Action, Answer]] = []
         for name, requests in RequestItems.items():
             table = self.account.find(name)
             for request in requests:
@@ -78,22 +79,50 @@ class Writing(Reading):
                     raise invalid("A write request is either a PutRequest or a DeleteRequest")
                 is_put = "PutRequest" in request
                 made = actions.put(table, request["PutRequest"]) if is_put else actions.delete(table, request["DeleteRequest"])
-                done.append(made)
-        if not 1 <= len(done) <= 25:
+                wanted.append((made, request))
+        if not 1 <= len(wanted) <= 25:
             told = "The batch write request list for a table cannot be null or empty"
-            raise invalid("Too many items requested for the BatchWriteItem call" if done else told)
-        if len({action.place for action in done}) < len(done):
+            raise invalid("Too many items requested for the BatchWriteItem call" if wanted else told)
+        if len({action.place for action, _ in wanted}) < len(wanted):
             raise invalid("Provided list of item keys contains duplicates")
-        self.account.store.write([action.write for action in done])
+        waiting = self._write_all(wanted)
+        done = [action for action, request in wanted if request not in waiting.get(action.table.name, ())]
         collections: dict[str, list[Answer]] = {}
         for action in done:
             found = self._collection(action, given.get("ReturnItemCollectionMetrics"))
             if found is not None and found not in collections.setdefault(action.table.name, []):
                 collections[action.table.name].append(found)
         return {
-            "UnprocessedItems": {}, "ItemCollectionMetrics": collections or None,
+            "UnprocessedItems": waiting, "ItemCollectionMetrics": collections or None,
             "ConsumedCapacity": add_up([_consumed(action, given.get("ReturnConsumedCapacity")) for action in done]),
         }
+
+    def _write_all(self, wanted: list[tuple[Action, Answer]]) -> dict[str, list[Answer]]:
+        """Write a batch; the requests that there was no throughput for, by table. Raises AwsError if that is all of them."""
+        refused: dict[int, AwsError] = {}
+
+        def lenient(n: int, action: Action) -> Modify:
+            write = self.throughput.write(action)
+
+            def change(item: Attributes | None) -> Attributes | None:
+                try:
+                    return write.change(item)
+                except AwsError as error:
+                    if error.code != CODE:
+                        raise
+                    refused[n] = error
+                    return item
+
+            return replace(write, change=change)
+
+        self.account.store.write([lenient(n, action) for n, (action, _) in enumerate(wanted)])
+        if len(refused) == len(wanted):
+            raise refused[0]
+        waiting: dict[str, list[Answer]] = {}
+        for n in sorted(refused):
+            action, request = wanted[n]
+            waiting.setdefault(action.table.name, []).append(request)
+        return waiting
 
     def transact_write_items(
         self, *, TransactItems: list[Answer], ClientRequestToken: str | None = None, ReturnConsumedCapacity: str | None = None,
@@ -126,38 +155,28 @@ class Writing(Reading):
 
     def _transact(self, claims: list[Modify], made: list[Action]) -> None:
         """All or none; what each action does is seen before one that fails undoes all."""
-        reasons: list[Answer] = [{"Code": "None"} for _ in made]
+        reasons = [transactions.NONE for _ in made]
 
-        def guarded(n: int, action: Action) -> Any:
-            write = action.write
+        def guarded(n: int, action: Action) -> Modify:
+            write = self.throughput.write(action, transaction=True)
 
             def change(item: Attributes | None) -> Attributes | None:
                 try:
                     return write.change(item)
                 except AwsError as error:
-                    code = {"ConditionalCheckFailedException": "ConditionalCheckFailed", "ValidationException": "ValidationError"}
-                    reasons[n] = {"Code": code[error.code], "Message": str(error), "Item": error.members.get("Item")}
+                    reasons[n] = transactions.reason(error)
                     return item
 
             return replace(write, change=change)
 
         def finish(item: Attributes | None) -> Attributes | None:
-            if any(reason["Code"] != "None" for reason in reasons):
-                raise cancelled(reasons)
-            if sum(size_of_item(action.new or {}) for action in made) > TRANSACTION_BYTES:
-                raise invalid("Transaction size exceeds the limit of 4 MB")
+            transactions.check(reasons)
+            transactions.check_size(sum(size_of_item(action.new or {}) for action in made))
             return item
 
         last = made[-1]
         writes = [guarded(n, action) for n, action in enumerate(made)]
         self.account.store.write([*claims, *writes, replace(last.write, change=finish)])
-
-
-def cancelled(reasons: list[Answer]) -> AwsError:
-    """The error of a transaction that was not done."""
-    codes = ", ".join(reason["Code"] for reason in reasons)
-    told = f"Transaction cancelled, please refer cancellation reasons for specific reasons [{codes}]"
-    return AwsError("TransactionCanceledException", told, CancellationReasons=reasons)
 
 
 def _consumed(action: Action, wanted: str | None, transaction: bool = False) -> Answer | None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import threading
 import time
 import uuid
 from base64 import b64encode
@@ -12,11 +11,13 @@ from typing import Any
 
 import msgspec
 
+from caudal.background import Background
 from caudal.errors import CaudalError
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.firehose import shaping
 from caudal.gateway.firehose.function import Processor
+from caudal.gateway.firehose.iceberg.writer import TableWriter
 from caudal.gateway.firehose.prefixes import folder, keys_in, zone
 from caudal.gateway.firehose.records import Failed, Record
 from caudal.gateway.firehose.settings import Settings
@@ -27,7 +28,6 @@ WAIT_SECONDS = 0.25
 GATHER_SECONDS = 0.02
 """How long it lets further records come before it looks again: single ones are no work for it."""
 READ_BYTES = 4 << 20
-BACKOFF_SECONDS = (0.2, 10.0)
 PARTITIONS = 500
 """Partitions at once, where AWS's limits are on."""
 
@@ -42,14 +42,13 @@ class Plan(msgspec.Struct):
     id: str
 
 
-class Delivery:
+class Delivery(Background):
     """Delivers one stream in a thread of its own, each record once: also when the process is killed and starts again."""
 
     def __init__(self, cloud: Cloud, stream: Document, settings: Settings, source: Source) -> None:
         self._cloud, self._stream, self._settings, self._source = cloud, stream, settings, source
         self._name: str = stream["name"]
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"firehose-{self._name}", daemon=True)
+        super().__init__(f"firehose-{self._name}", self._step, failed=self._tell)
         self._processor: Processor | None = None
         if settings.function:
             functions, arn = cloud.service("lambda"), cloud.arn("firehose", f"deliverystream/{self._name}")
@@ -59,28 +58,14 @@ class Delivery:
         self.error = ""
         """Why the last delivery failed; "" if it did not."""
 
-    def start(self) -> None:
-        """Begin where the last process ended."""
-        self._thread.start()
-
     def close(self) -> None:
         """Finish the delivery that is at work."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
+        super().close()
         if self._processor is not None:
             self._processor.close()
 
-    def _run(self) -> None:
-        wait = BACKOFF_SECONDS[0]
-        while not self._stop.is_set():
-            try:
-                self._step()
-                self.error, wait = "", BACKOFF_SECONDS[0]
-            except CaudalError as error:
-                self.error = str(error)
-                self._stop.wait(wait)
-                wait = min(2 * wait, BACKOFF_SECONDS[1])
+    def _tell(self, error: CaudalError) -> None:
+        self.error = str(error)
 
     def _step(self) -> None:
         """Deliver one buffer; first the one that an earlier process began."""
@@ -99,13 +84,14 @@ class Delivery:
         self._deliver(records, plan)
         self._cloud.documents.put(PLACE, self._name, {"places": {**_named(places), **plan.stop}})
         self._source.done({int(shard): position for shard, position in plan.stop.items()})
+        self.error = ""
 
     def _gather(self, places: Places) -> tuple[list[Record], Places]:
         """A buffer's worth of records, once it is full or old; nothing if this is to end."""
         settings, stop = self._settings, dict(places)
         records: list[Record] = []
         size, oldest = 0, 0.0
-        while not self._stop.is_set():
+        while not self.stop.is_set():
             found = False
             for shard, following, read in self._source.read(stop, min(READ_BYTES, settings.buffer_bytes)):
                 found, oldest = True, oldest or time.monotonic()
@@ -118,7 +104,7 @@ class Delivery:
             if records and age >= settings.buffer_seconds:
                 return records, stop
             if found:
-                self._stop.wait(min(GATHER_SECONDS, max(0.0, settings.buffer_seconds - age)))
+                self.stop.wait(min(GATHER_SECONDS, max(0.0, settings.buffer_seconds - age)))
             else:
                 self._source.wait(stop, min(WAIT_SECONDS, settings.buffer_seconds - age) if records else WAIT_SECONDS)
         return [], places
@@ -145,12 +131,19 @@ class Delivery:
         if settings.query:
             made, bad = shaping.keyed(made, settings.query)
             failed += bad
-        shape = shaping.joiner(settings)
-        if settings.table is not None:
-            shape = shaping.Converter(self._cloud.service("glue").table(*settings.table)).convert
-        failed += self._put(settings, made, oldest, plan, shape)
-        for kind in sorted({failure.kind for failure in failed}):
-            self._put_failed(kind, [failure for failure in failed if failure.kind == kind], oldest, plan)
+        if settings.targets is not None:
+            failed += TableWriter(self._cloud, settings, self.stop.is_set).write(made, plan.id)
+        else:
+            shape = shaping.joiner(settings)
+            if settings.table is not None:
+                shape = shaping.Converter(self._cloud.service("glue").table(*settings.table)).convert
+            failed += self._put(settings, made, oldest, plan, shape)
+        places: dict[tuple[str, str], list[Failed]] = {}
+        for failure in failed:
+            prefix = settings.error_prefix or settings.prefix if failure.prefix is None else failure.prefix
+            places.setdefault((failure.kind, prefix), []).append(failure)
+        for (kind, prefix), some in sorted(places.items()):
+            self._put_failed(kind, prefix, some, oldest, plan)
 
     def _put(
         self, settings: Settings, records: Sequence[Record], oldest: datetime, plan: Plan, shape: shaping.Shape
@@ -170,10 +163,9 @@ class Delivery:
                 self._cloud.objects.put(settings.bucket, folder(settings.prefix, local, dict(keys)) + name, data)
         return bad
 
-    def _put_failed(self, kind: str, failed: Sequence[Failed], oldest: datetime, plan: Plan) -> None:
+    def _put_failed(self, kind: str, prefix: str, failed: Sequence[Failed], oldest: datetime, plan: Plan) -> None:
         lines = b"".join(json.dumps(_line(failure, self._settings.function)).encode() + b"\n" for failure in failed)
-        prefix = self._settings.error_prefix or self._settings.prefix
-        name = folder(prefix, oldest.astimezone(zone(self._settings.time_zone)), {}, kind) + self._object(plan, kind)
+        name = folder(prefix, oldest.astimezone(zone(self._settings.time_zone)), {}, kind) + self._object(plan, kind + prefix)
         self._cloud.objects.put(self._settings.bucket, name, lines)
 
     def _object(self, plan: Plan, what: str) -> str:

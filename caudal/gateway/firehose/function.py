@@ -23,6 +23,13 @@ AT_ONCE = 2
 
 class _Metadata(msgspec.Struct):
     partition_keys: dict[str, str | int | float | bool] = msgspec.field(name="partitionKeys", default_factory=dict)
+    table: dict[str, str | None] = msgspec.field(name="otfMetadata", default_factory=dict)
+
+    @property
+    def keys(self) -> tuple[tuple[str, str], ...]:
+        """All that it says of its record."""
+        found = {**self.partition_keys, **self.table}
+        return tuple((name, _text(value)) for name, value in found.items() if value is not None)
 
 
 class _Answered(msgspec.Struct):
@@ -122,8 +129,7 @@ class Processor:
                     told = "the function's data is not base64"
                     failed.append(Failed(record, "processing-failed", "Lambda.DataDecodingFailed", told, attempts))
                     continue
-                keys = tuple((k, _text(v)) for k, v in found.metadata.partition_keys.items()) if found.metadata else ()
-                made.append(record._replace(data=data, keys=keys))
+                made.append(record._replace(data=data, keys=found.metadata.keys if found.metadata is not None else ()))
         return made, failed
 
 

@@ -16,7 +16,7 @@ class Record(NamedTuple):
     raw: bytes
     """The record as it came."""
     keys: tuple[tuple[str, str], ...] = ()
-    """Partition keys and their values, where partitioning is dynamic."""
+    """What its function and its query say of it: partition keys and their values, or where in which table it belongs."""
 
 
 class Failed(NamedTuple):
@@ -28,3 +28,5 @@ class Failed(NamedTuple):
     code: str
     message: str
     attempts: int
+    prefix: str | None = None
+    """The error prefix, if it has one of its own."""

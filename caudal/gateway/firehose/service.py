@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from caudal.background import close_all
 from caudal.errors import AlreadyExists, NotFound
 from caudal.gateway.cloud import Cloud, Service, refuse
 from caudal.gateway.documents import Document
@@ -13,17 +14,20 @@ from caudal.gateway.faults import AwsError
 from caudal.gateway.firehose.delivery import PLACE, Delivery, forget
 from caudal.gateway.firehose.settings import read_settings
 from caudal.gateway.firehose.sources import DirectPut, KinesisSource, Source
-from caudal.gateway.tags import Tags
+from caudal.gateway.pages import page_after
+from caudal.gateway.tags import Tags, read_tags
 
 Answer = dict[str, Any]
 
 KIND = "firehose.stream"
 RECORD_BYTES, BATCH_BYTES = 1_024_000, 4 << 20
 DESTINATION = "destinationId-000000000001"
+HINTS = {"SizeInMBs": 5, "IntervalInSeconds": 300}
+DEFAULTS = {"CompressionFormat": "UNCOMPRESSED", "EncryptionConfiguration": {"NoEncryptionConfig": "NoEncryption"}}
 
 
 class Firehose(Service):
-    """Delivery streams to S3, from what is put to them or from a Kinesis stream; each record is delivered once."""
+    """Delivery streams to S3 and to Iceberg tables, from what is put to them or from Kinesis; each record is delivered once."""
 
     name = "firehose"
 
@@ -41,24 +45,29 @@ class Firehose(Service):
     def close(self) -> None:
         with self._lock:
             deliveries = list(self._deliveries.values())
-        for delivery in deliveries:
-            delivery.close()
+        close_all(deliveries)
 
     def create_delivery_stream(
         self, *, DeliveryStreamName: str, DeliveryStreamType: str = "DirectPut", Tags: list[Answer] | None = None,
         ExtendedS3DestinationConfiguration: Answer | None = None, S3DestinationConfiguration: Answer | None = None,
+        IcebergDestinationConfiguration: Answer | None = None,
         KinesisStreamSourceConfiguration: Answer | None = None, DirectPutSourceConfiguration: Answer | None = None, **other: Any,
     ) -> Answer:
         refuse(other)
-        destination = ExtendedS3DestinationConfiguration or S3DestinationConfiguration
-        if destination is None:
-            raise AwsError("InvalidArgumentException", "caudal delivers to S3: give ExtendedS3DestinationConfiguration")
+        given = [ExtendedS3DestinationConfiguration, S3DestinationConfiguration, IcebergDestinationConfiguration]
+        destinations = [each for each in given if each is not None]
+        if len(destinations) != 1:
+            told = "caudal delivers to S3 and to Iceberg tables: give one of Extended S3 and Iceberg DestinationConfiguration"
+            raise AwsError("InvalidArgumentException", told)
+        (destination,) = destinations
         if (DeliveryStreamType == "KinesisStreamAsSource") != (KinesisStreamSourceConfiguration is not None):
             told = "KinesisStreamSourceConfiguration goes with DeliveryStreamType KinesisStreamAsSource"
             raise AwsError("InvalidArgumentException", told)
         settings = read_settings(destination)
         if settings.table is not None:
             self.cloud.service("glue").table(*settings.table)
+        if settings.targets is not None:
+            _ = self.cloud.iceberg  # which says so if its packages are missing
         document = {
             "name": DeliveryStreamName, "version": "1", "created": time.time(), "updated": None, "type": DeliveryStreamType,
             "source": KinesisStreamSourceConfiguration, "destination": destination,
@@ -71,7 +80,7 @@ class Firehose(Service):
             raise AwsError("ResourceInUseException", f"Firehose {DeliveryStreamName} already exists.") from None
         places = {str(shard): position for shard, position in source.now().items()}
         self.cloud.documents.put(PLACE, DeliveryStreamName, {"places": places})
-        self._tags.set(DeliveryStreamName, {tag["Key"]: tag.get("Value", "") for tag in Tags or []})
+        self._tags.set(DeliveryStreamName, read_tags(Tags))
         self._open(document)
         return {"DeliveryStreamARN": self._arn(DeliveryStreamName)}
 
@@ -93,11 +102,10 @@ class Firehose(Service):
     def list_delivery_streams(
         self, *, Limit: int = 10, DeliveryStreamType: str = "", ExclusiveStartDeliveryStreamName: str = ""
     ) -> Answer:
-        found = [
-            name for name, document in self.cloud.documents.all(KIND, after=ExclusiveStartDeliveryStreamName).items()
-            if DeliveryStreamType in ("", document["type"])
-        ]
-        return {"DeliveryStreamNames": found[:Limit], "HasMoreDeliveryStreams": len(found) > Limit}
+        wanted = ((name, name) for name, document in self.cloud.documents.all(KIND).items()
+                  if DeliveryStreamType in ("", document["type"]))
+        found, more = page_after(wanted, ExclusiveStartDeliveryStreamName, Limit)
+        return {"DeliveryStreamNames": found, "HasMoreDeliveryStreams": more is not None}
 
     def delete_delivery_stream(self, *, DeliveryStreamName: str, AllowForceDelete: bool = False) -> None:
         self._find(DeliveryStreamName)
@@ -112,16 +120,21 @@ class Firehose(Service):
 
     def update_destination(
         self, *, DeliveryStreamName: str, CurrentDeliveryStreamVersionId: str, DestinationId: str,
-        ExtendedS3DestinationUpdate: Answer | None = None, S3DestinationUpdate: Answer | None = None, **other: Any,
+        ExtendedS3DestinationUpdate: Answer | None = None, S3DestinationUpdate: Answer | None = None,
+        IcebergDestinationUpdate: Answer | None = None, **other: Any,
     ) -> None:
         refuse(other)
-        changes = ExtendedS3DestinationUpdate or S3DestinationUpdate or {}
+        to_s3 = ExtendedS3DestinationUpdate or S3DestinationUpdate
+        changes = IcebergDestinationUpdate or to_s3 or {}
 
         def change(old: Document) -> Document:
             if old["version"] != CurrentDeliveryStreamVersionId:
                 told = f"Cannot update Firehose {DeliveryStreamName} since the current version id: {old['version']} and"
                 told = f"{told} specified version id: {CurrentDeliveryStreamVersionId} do not match"
                 raise AwsError("ConcurrentModificationException", told)
+            if changes and ("CatalogConfiguration" in old["destination"]) is (to_s3 is not None):
+                told = f"The update is of another kind of destination than Firehose {DeliveryStreamName} has"
+                raise AwsError("InvalidArgumentException", told)
             destination = {**old["destination"], **changes}
             read_settings(destination)
             return {**old, "destination": destination, "version": str(int(old["version"]) + 1), "updated": time.time()}
@@ -157,7 +170,7 @@ class Firehose(Service):
 
     def tag_delivery_stream(self, *, DeliveryStreamName: str, Tags: list[Answer]) -> None:
         self._find(DeliveryStreamName)
-        self._tags.add(DeliveryStreamName, {tag["Key"]: tag.get("Value", "") for tag in Tags})
+        self._tags.add(DeliveryStreamName, read_tags(Tags))
 
     def untag_delivery_stream(self, *, DeliveryStreamName: str, TagKeys: list[str]) -> None:
         self._find(DeliveryStreamName)
@@ -167,8 +180,7 @@ class Firehose(Service):
         self, *, DeliveryStreamName: str, ExclusiveStartTagKey: str = "", Limit: int = 50
     ) -> Answer:
         self._find(DeliveryStreamName)
-        tags = [{"Key": k, "Value": v} for k, v in self._tags.get(DeliveryStreamName).items() if k > ExclusiveStartTagKey]
-        return {"Tags": tags[:Limit], "HasMoreTags": len(tags) > Limit}
+        return self._tags.page(DeliveryStreamName, ExclusiveStartTagKey, Limit)
 
     def _arn(self, name: str) -> str:
         return self.cloud.arn("firehose", f"deliverystream/{name}")
@@ -205,8 +217,12 @@ def _missing(name: str) -> AwsError:
 
 
 def _described(destination: Answer) -> Answer:
-    shown = {"CompressionFormat": "UNCOMPRESSED", "EncryptionConfiguration": {"NoEncryptionConfig": "NoEncryption"},
-             "BufferingHints": {"SizeInMBs": 5, "IntervalInSeconds": 300}, "S3BackupMode": "Disabled", **destination}
+    if "CatalogConfiguration" in destination:
+        shown = {"BufferingHints": HINTS, "S3BackupMode": "FailedDataOnly", "AppendOnly": False,
+                 "RetryOptions": {"DurationInSeconds": 300}, **destination}
+        shown["S3DestinationDescription"] = {"BufferingHints": HINTS, **DEFAULTS, **shown.pop("S3Configuration")}
+        return {"DestinationId": DESTINATION, "IcebergDestinationDescription": shown}
+    shown = {"BufferingHints": HINTS, **DEFAULTS, "S3BackupMode": "Disabled", **destination}
     for name in ("S3BackupConfiguration", "S3BackupUpdate"):
         if name in shown:
             shown["S3BackupDescription"] = shown.pop(name)

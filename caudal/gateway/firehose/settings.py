@@ -16,10 +16,25 @@ KNOWN = {
     "CloudWatchLoggingOptions", "ProcessingConfiguration", "S3BackupMode", "S3BackupConfiguration", "S3BackupUpdate",
     "DataFormatConversionConfiguration", "DynamicPartitioningConfiguration", "FileExtension", "CustomTimeZone",
 }
+KNOWN_OF_ICEBERG = {
+    "RoleARN", "CatalogConfiguration", "DestinationTableConfigurationList", "S3Configuration", "BufferingHints", "AppendOnly",
+    "CloudWatchLoggingOptions", "ProcessingConfiguration", "S3BackupMode", "RetryOptions", "SchemaEvolutionConfiguration",
+    "TableCreationConfiguration",
+}
+
+
+class Target(msgspec.Struct, frozen=True):
+    """An Iceberg table of the Data Catalog."""
+
+    database: str
+    name: str
+    key: tuple[str, ...] = ()
+    """Columns that tell rows apart; those that the table itself names, if there are none here."""
+    error_prefix: str | None = None
 
 
 class Settings(msgspec.Struct, frozen=True):
-    """One destination."""
+    """One destination. Of Iceberg tables bucket and prefixes are those of what cannot be delivered."""
 
     bucket: str
     prefix: str
@@ -47,10 +62,49 @@ class Settings(msgspec.Struct, frozen=True):
     """Database and table in Glue by whose columns records become Parquet."""
     backup: "Settings | None" = None
     """Where records go as they came, besides."""
+    targets: tuple[Target, ...] | None = None
+    """The Iceberg tables that are known; None if the destination is S3."""
+    retry_seconds: float = 300.0
+    """How long a table is tried that cannot be written to."""
 
 
 def read_settings(given: Answer) -> Settings:
-    """The settings of an S3 destination. Raises AwsError."""
+    """The settings of a destination. Raises AwsError."""
+    return _iceberg(given) if "CatalogConfiguration" in given else _s3(given)
+
+
+def _iceberg(given: Answer) -> Settings:
+    for name in given.keys() - KNOWN_OF_ICEBERG:
+        raise _bad(f"caudal does not serve {name} of an Iceberg destination")
+    for name in ("SchemaEvolutionConfiguration", "TableCreationConfiguration"):
+        if given.get(name, {}).get("Enabled"):
+            raise _bad(f"caudal does not serve {name}: create the table, and its columns, in the Data Catalog")
+    if given.get("S3BackupMode", "FailedDataOnly") != "FailedDataOnly":
+        raise _bad("an Iceberg destination has the S3BackupMode FailedDataOnly")
+    catalog = given["CatalogConfiguration"]
+    if not catalog.get("CatalogARN", "").endswith(":catalog") or "WarehouseLocation" in catalog:
+        raise _bad("CatalogConfiguration names the Data Catalog, arn:aws:glue:region:account-id:catalog, and nothing else")
+    processing = {"ProcessingConfiguration": given.get("ProcessingConfiguration", {})}
+    errors = {name: value for name, value in given["S3Configuration"].items() if name != "BufferingHints"}
+    made = _s3({**errors, **processing, "BufferingHints": given.get("BufferingHints")})
+    if made.delimiter:
+        raise _bad("AppendDelimiterToRecord is for S3: a record becomes a row")
+    targets = tuple(_target(each) for each in given.get("DestinationTableConfigurationList") or ())
+    if len({(target.database, target.name) for target in targets}) < len(targets):
+        raise _bad("DestinationTableConfigurationList names a table twice")
+    seconds = given.get("RetryOptions", {}).get("DurationInSeconds", 300)
+    return msgspec.structs.replace(made, targets=targets, retry_seconds=float(seconds))
+
+
+def _target(given: Answer) -> Target:
+    if "PartitionSpec" in given:
+        raise _bad("caudal does not serve PartitionSpec: create the table in the Data Catalog")
+    key = tuple(given.get("UniqueKeys") or ())
+    return Target(
+        given["DestinationDatabaseName"].lower(), given["DestinationTableName"].lower(), key, given.get("S3ErrorOutputPrefix"))
+
+
+def _s3(given: Answer) -> Settings:
     for name in given.keys() - KNOWN:
         raise _bad(f"caudal does not serve {name} of an S3 destination")
     if "KMSEncryptionConfig" in given.get("EncryptionConfiguration", {}):

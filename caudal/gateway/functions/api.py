@@ -15,6 +15,7 @@ from caudal.gateway.faults import AwsError
 from caudal.gateway.functions.asynchronous import Queue
 from caudal.gateway.functions.code import code_hash, unpack
 from caudal.gateway.functions.pool import Outcome, Pool, Settings, environment
+from caudal.gateway.pages import page_after
 from caudal.gateway.tags import Tags
 
 Answer = dict[str, Any]
@@ -32,6 +33,7 @@ class Functions(Service):
     """Functions: made, changed, called."""
 
     name = "lambda"
+    programs = {"Invoke": "TooManyRequestsException"}
 
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
@@ -80,9 +82,8 @@ class Functions(Service):
 
     def list_functions(self, *, Marker: str = "", MaxItems: int = 50, **other: Any) -> Answer:
         refuse(other, BAD)
-        found = list(self.cloud.documents.all(KIND, after=Marker, limit=MaxItems + 1).values())
-        more = found[MaxItems - 1]["FunctionName"] if len(found) > MaxItems else None
-        return {"Functions": [_shown(document) for document in found[:MaxItems]], "NextMarker": more}
+        found, more = page_after(self.cloud.documents.all(KIND, after=Marker, limit=MaxItems + 1).items(), Marker, MaxItems)
+        return {"Functions": [_shown(document) for document in found], "NextMarker": more}
 
     def update_function_code(
         self, *, FunctionName: str, DryRun: bool = False, RevisionId: str = "", Publish: bool = False, **code: Any

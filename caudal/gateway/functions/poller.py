@@ -2,12 +2,13 @@
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from caudal.background import Background, close_all
 from caudal.errors import CaudalError
 from caudal.gateway.documents import Document, Documents
 from caudal.gateway.faults import AwsError
@@ -35,50 +36,42 @@ class Batch(NamedTuple):
     tries: int = 0
 
 
-class Poller:
+class Poller(Background):
     """One event source mapping at work: a thread a shard, parents before their children."""
 
     def __init__(self, cloud: "Cloud", mapping: Document, run: "Callable[[str, bytes], Outcome]") -> None:
+        super().__init__(f"mapping-{mapping['UUID'][:8]}", self._keep, failed=self._tell)
         self._cloud = cloud
         self._mapping = mapping
         self._run = run
         self._kind = "kinesis" if ":kinesis:" in mapping["EventSourceArn"] else "dynamodbstreams"
-        self._stop = threading.Event()
         self._done: set[str] = set()
         self._known: set[str] = set()
-        self._shards: dict[str, threading.Thread] = {}
-        self._thread = threading.Thread(target=self._keep, name=f"mapping-{mapping['UUID'][:8]}", daemon=True)
+        self._shards: dict[str, Background] = {}
         self.last_result = "No records processed"
-
-    def start(self) -> None:
-        """Begin where the last process ended."""
-        self._thread.start()
 
     def close(self) -> None:
         """Finish the batches that are at work."""
-        self._stop.set()
-        if self._thread.ident is not None:
-            self._thread.join()
-        for thread in self._shards.values():
-            thread.join()
+        super().close()
+        close_all(self._shards.values())
 
     @staticmethod
     def forget(documents: Documents, mapping: str) -> None:
         """Forget how far a mapping came."""
-        documents.remove_all([(PLACE, name) for name in documents.all(PLACE, prefix=f"{mapping}/")])
+        documents.write(remove=[(PLACE, name) for name in documents.all(PLACE, prefix=f"{mapping}/")])
+
+    def _tell(self, error: CaudalError) -> None:
+        self.last_result = f"PROBLEM: {error}"
 
     def _keep(self) -> None:
-        while not self._stop.is_set():
-            try:
-                for shard in self._listed():
-                    parents = {shard.get("ParentShardId"), shard.get("AdjacentParentShardId")} - {None}
-                    if shard["ShardId"] not in self._shards and all(p in self._done or p not in self._known for p in parents):
-                        thread = threading.Thread(target=self._follow, args=(shard["ShardId"],), daemon=True)
-                        self._shards[shard["ShardId"]] = thread
-                        thread.start()
-            except CaudalError as error:
-                self.last_result = f"PROBLEM: {error}"
-            self._stop.wait(SHARDS_SECONDS if self._shards else POLL_SECONDS)
+        """Follow the shards whose parents are read."""
+        for shard in self._listed():
+            id = shard["ShardId"]
+            parents = {shard.get("ParentShardId"), shard.get("AdjacentParentShardId")} - {None}
+            if id not in self._shards and all(parent in self._done or parent not in self._known for parent in parents):
+                self._shards[id] = Background(f"mapping-{id}", partial(self._follow, id), failed=self._tell, stop=self.stop)
+                self._shards[id].start()
+        self.stop.wait(SHARDS_SECONDS if self._shards else POLL_SECONDS)
 
     def _listed(self) -> list[Record]:
         service, arn = self._cloud.service(self._kind), self._mapping["EventSourceArn"]
@@ -89,21 +82,15 @@ class Poller:
         self._known = {shard["ShardId"] for shard in shards}
         return shards
 
-    def _follow(self, shard: str) -> None:
-        """Read one shard to its end."""
-        while not self._stop.is_set():
-            try:
-                iterator: str | None = self._first_iterator(shard)
-                while iterator is not None and not self._stop.is_set():
-                    records, iterator = self._gather(iterator)
-                    if records and not self._deliver(shard, records):
-                        return  # stopped amid: the next start begins at the same records
-                if iterator is None:
-                    self._done.add(shard)
-                    return
-            except CaudalError as error:
-                self.last_result = f"PROBLEM: {error}"
-                self._stop.wait(1.0)
+    def _follow(self, shard: str) -> bool:
+        """Read one shard to its end; False if it was stopped before, and the next start begins at the same records."""
+        iterator: str | None = self._first_iterator(shard)
+        while iterator is not None:
+            records, iterator = self._gather(iterator)
+            if self.stop.is_set() or (records and not self._deliver(shard, records)):
+                return False
+        self._done.add(shard)
+        return True
 
     def _first_iterator(self, shard: str) -> str:
         mapping = self._mapping
@@ -133,10 +120,10 @@ class Poller:
             records += [self._event(record) for record in read["Records"]]
             size += sum(len(record.get("Data", b"")) for record in read["Records"])
             full = len(records) >= self._mapping["BatchSize"] or size > BATCH_BYTES / 2
-            if full or following is None or self._stop.is_set() or (records and time.monotonic() >= until):
+            if full or following is None or self.stop.is_set() or (records and time.monotonic() >= until):
                 return records, following
             if not read["Records"]:
-                self._stop.wait(POLL_SECONDS)
+                self.stop.wait(POLL_SECONDS)
             if not records:
                 until = time.monotonic() + self._mapping["MaximumBatchingWindowInSeconds"]
 
@@ -159,7 +146,7 @@ class Poller:
         """Call the function until it took every record, or gave it up; False if that was not finished."""
         waiting = [Batch(records)]
         while waiting:
-            if self._stop.is_set():
+            if self.stop.is_set():
                 return False
             batch = waiting.pop(0)
             outcome = self._call(batch.records)
@@ -174,7 +161,7 @@ class Poller:
             tries = batch.tries + 1 if done == 0 else 1
             waiting[:0] = self._after(rest, tries)
             if waiting and waiting[0].records[0] is rest[0]:
-                self._stop.wait(min(WAITS[1], WAITS[0] * 2 ** min(tries, 10)))
+                self.stop.wait(min(WAITS[1], WAITS[0] * 2 ** min(tries, 10)))
             else:
                 self._remember(shard, rest[-1])  # given up
         return True

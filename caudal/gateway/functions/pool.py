@@ -5,7 +5,8 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +17,8 @@ from caudal.lake.files.durable import private
 
 CONCURRENT = 10
 """Calls of one function that run at once; a further one waits."""
+STANDSTILL_SECONDS, MOST = 0.5, 50
+"""When none of them has ended for so long, the next one runs as well, up to so many: they may be waiting for it."""
 LOG_BYTES = 16 << 20
 """Size from which a function's log begins anew, the old one kept beside."""
 
@@ -53,6 +56,9 @@ class Pool:
         self._free = threading.Semaphore(CONCURRENT)
         self._lock = threading.Lock()
         self._closed = False
+        self._extra = 0
+        self._moved = time.monotonic()
+        """When a call last ended, or began beside the others."""
         stream = time.strftime("%Y/%m/%d/", time.gmtime()) + f"[$LATEST]{uuid.uuid4().hex}"
         self._told = {
             "name": settings.name, "version": "$LATEST", "arn": settings.arn, "memory_mb": settings.memory_mb,
@@ -62,7 +68,7 @@ class Pool:
     def invoke(self, payload: bytes, client_context: Any = None) -> Outcome:
         """Call the function; returns what it made, whatever that was."""
         call = {"id": str(uuid.uuid4()), "client_context": client_context}
-        with self._free:
+        with self._place():
             worker = self._take()
             began = time.monotonic()
             try:
@@ -85,6 +91,24 @@ class Pool:
         for worker in idle:
             worker.end()
 
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        """One of the places, or one more if nothing moves: a function may call itself, and wait for that."""
+        while not (one := self._free.acquire(timeout=STANDSTILL_SECONDS)):
+            with self._lock:
+                if time.monotonic() - self._moved >= STANDSTILL_SECONDS and self._extra < MOST - CONCURRENT:
+                    self._extra += 1
+                    self._moved = time.monotonic()
+                    break
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._moved = time.monotonic()
+                self._extra -= not one
+            if one:
+                self._free.release()
+
     def _take(self) -> Worker:
         with self._lock:
             if self._idle:
@@ -97,7 +121,7 @@ class Pool:
 
     def _give_back(self, worker: Worker) -> None:
         with self._lock:
-            if not self._closed:
+            if not self._closed and len(self._idle) < CONCURRENT:
                 self._idle.append(worker)
                 return
         worker.end()

@@ -5,11 +5,13 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from caudal.background import close_all
 from caudal.gateway.cloud import Cloud, refuse
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
 from caudal.gateway.functions.api import BAD, Functions
 from caudal.gateway.functions.poller import KIND, Poller
+from caudal.gateway.pages import page_after
 
 Answer = dict[str, Any]
 
@@ -34,8 +36,7 @@ class Lambda(Functions):
             self._poll(document)
 
     def close(self) -> None:
-        for poller in self._pollers.values():
-            poller.close()
+        close_all(self._pollers.values())
         super().close()
 
     def create_event_source_mapping(
@@ -70,12 +71,12 @@ class Lambda(Functions):
         self, *, EventSourceArn: str = "", FunctionName: str = "", Marker: str = "", MaxItems: int = 100
     ) -> Answer:
         name = self.named(FunctionName) if FunctionName else ""
-        found = [
-            document for document in self.cloud.documents.all(KIND, after=Marker).values()
+        wanted = (
+            (id, document) for id, document in self.cloud.documents.all(KIND, after=Marker).items()
             if EventSourceArn in ("", document["EventSourceArn"]) and name in ("", document["Function"])
-        ]
-        more = found[MaxItems - 1]["UUID"] if len(found) > MaxItems else None
-        return {"EventSourceMappings": [self._mapping(document) for document in found[:MaxItems]], "NextMarker": more}
+        )
+        found, more = page_after(wanted, Marker, MaxItems)
+        return {"EventSourceMappings": [self._mapping(document) for document in found], "NextMarker": more}
 
     def update_event_source_mapping(self, *, UUID: str, FunctionName: str = "", **given: Any) -> Answer:
         refuse({name: value for name, value in given.items() if name not in DEFAULTS and value not in ([], {})}, BAD)

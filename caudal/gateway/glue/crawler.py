@@ -13,6 +13,7 @@ from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
 from caudal.gateway.glue.crawl import Cancelled, Crawl
 from caudal.gateway.glue.entries import Entries
+from caudal.gateway.pages import page_after
 from caudal.gateway.s3.objects import split_url
 from caudal.gateway.tags import Tags
 
@@ -78,8 +79,8 @@ class Crawlers(Service):
 
     def get_crawlers(self, *, MaxResults: int = PAGE, NextToken: str = "") -> Answer:
         found = self.cloud.documents.all(KIND, after=NextToken, limit=MaxResults + 1)
-        token = sorted(found)[MaxResults - 1] if len(found) > MaxResults else None
-        return {"Crawlers": [_shown(found[name]) for name in sorted(found)[:MaxResults]], "NextToken": token}
+        crawlers, token = page_after(found.items(), NextToken, MaxResults)
+        return {"Crawlers": [_shown(crawler) for crawler in crawlers], "NextToken": token}
 
     def batch_get_crawlers(self, *, CrawlerNames: list[str]) -> Answer:
         found = {name: self.cloud.documents.get(KIND, name) for name in CrawlerNames}
@@ -87,12 +88,10 @@ class Crawlers(Service):
                 "CrawlersNotFound": [name for name, crawler in found.items() if crawler is None]}
 
     def list_crawlers(self, *, MaxResults: int = PAGE, NextToken: str = "", Tags: dict[str, str] | None = None) -> Answer:
-        names = []
-        for name in self.cloud.documents.all(KIND, after=NextToken):
-            has = self._tags.get(self.cloud.arn("glue", f"crawler/{name}"))
-            if (Tags or {}).items() <= has.items():
-                names.append(name)
-        return {"CrawlerNames": names[:MaxResults], "NextToken": names[MaxResults - 1] if len(names) > MaxResults else None}
+        tags = {name: self._tags.get(self.cloud.arn("glue", f"crawler/{name}")) for name in self.cloud.documents.all(KIND)}
+        tagged = ((name, name) for name, has in tags.items() if (Tags or {}).items() <= has.items())
+        found, token = page_after(tagged, NextToken, MaxResults)
+        return {"CrawlerNames": found, "NextToken": token}
 
     def update_crawler(self, *, Name: str, CatalogId: str = "", **given: Any) -> None:
         members = _checked(given)
@@ -133,11 +132,9 @@ class Crawlers(Service):
     def get_crawler_metrics(
         self, *, CrawlerNameList: list[str] | None = None, MaxResults: int = PAGE, NextToken: str = ""
     ) -> Answer:
-        names = sorted(CrawlerNameList or self.cloud.documents.all(KIND))
-        names = [name for name in names if name > NextToken]
-        found = [self._crawler(name) for name in names[:MaxResults]]
-        return {"CrawlerMetricsList": [_metrics(crawler) for crawler in found],
-                "NextToken": names[MaxResults - 1] if len(names) > MaxResults else None}
+        names = CrawlerNameList or self.cloud.documents.all(KIND)
+        found, token = page_after(((name, name) for name in names), NextToken, MaxResults)
+        return {"CrawlerMetricsList": [_metrics(self._crawler(name)) for name in found], "NextToken": token}
 
     def _refuse_declared(self, database: str) -> None:
         """Raises AwsError if the database is none that clients may write to."""

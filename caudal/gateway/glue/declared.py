@@ -5,7 +5,7 @@ from typing import Any
 
 from caudal.contract import Column
 from caudal.gateway.documents import Document
-from caudal.lake.catalog import LakeTable
+from caudal.lake.catalog import LakeTable, is_shadow
 from caudal.pipeline import Stages
 
 PARQUET = {
@@ -38,6 +38,8 @@ class Declared:
         """Name in SQL to the table."""
         found: dict[str, Document] = {}
         for name, table in self._stages.catalog.tables().items():
+            if is_shadow(name):
+                continue  # it is on its way to be what another table is
             found[name.lower()] = self._described(name, table, table.contract.columns)
             if table.contract.key:
                 found[f"{name}_history".lower()] = self._described(f"{name}_history", table, table.contract.columns)

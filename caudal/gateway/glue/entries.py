@@ -29,6 +29,17 @@ def shown(document: Mapping[str, Any]) -> dict[str, Any]:
     return {name: datetime.fromtimestamp(value, UTC) if name in TIMES else value for name, value in document.items()}
 
 
+def is_iceberg(table: Mapping[str, Any]) -> bool:
+    """Whether a table's files and columns are told by Iceberg's metadata."""
+    return str((table.get("Parameters") or {}).get("table_type", "")).upper() == "ICEBERG"
+
+
+def columns_of(table: Mapping[str, Any]) -> list[Document]:
+    """A table's columns but for the partition keys; an entry of an Iceberg table also lists those that it once had."""
+    columns = (table.get("StorageDescriptor") or {}).get("Columns", [])
+    return [one for one in columns if (one.get("Parameters") or {}).get("iceberg.field.current") != "false"]
+
+
 class Entries:
     """Databases, tables, versions and partitions that clients made."""
 
@@ -97,7 +108,7 @@ class Entries:
         self.table(database, name)
         key = _key(database, name)
         parts = [(kind, each) for kind in (PARTITION, VERSION) for each in self.documents.all(kind, prefix=f"{key}/")]
-        self.documents.remove_all([(TABLE, key), *parts])
+        self.documents.write(remove=[(TABLE, key), *parts])
 
     def versions(self, database: str, name: str) -> list[Document]:
         """A table's versions, the newest first. Raises AwsError."""

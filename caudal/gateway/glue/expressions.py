@@ -9,6 +9,7 @@ from sqlglot import exp, parse_one
 from sqlglot.errors import SqlglotError
 
 from caudal.gateway.faults import AwsError
+from caudal.lake.query.patterns import wildcards
 
 Row = Mapping[str, Any]
 Test = Callable[[Row], Any]
@@ -63,7 +64,8 @@ def _test(node: exp.Expression, types: Mapping[str, str]) -> Test:
         low, high = _operand(node.args["low"], node.this, types), _operand(node.args["high"], node.this, types)
         return lambda row: low(row) <= value(row) <= high(row)
     if isinstance(node, exp.Like) and isinstance(node.expression, exp.Literal):
-        value, pattern = _operand(node.this, node.this, types), _like(node.expression.this)
+        value = _operand(node.this, node.this, types)
+        pattern = re.compile(wildcards(node.expression.this, "%", "_"))
         return lambda row: pattern.fullmatch(str(value(row))) is not None
     raise AwsError("InvalidInputException", f"the Expression has {node.key.upper()}, which a filter on partitions cannot have")
 
@@ -93,8 +95,3 @@ def _value(kind: str, text: str) -> Any:
         return Decimal(text)
     except InvalidOperation:
         raise AwsError("InvalidInputException", f"a value of a partition key of type {kind} is no number") from None
-
-
-def _like(pattern: str) -> re.Pattern[str]:
-    parts = (".*" if c == "%" else "." if c == "_" else re.escape(c) for c in pattern)
-    return re.compile("".join(parts), re.DOTALL)

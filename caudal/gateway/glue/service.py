@@ -12,6 +12,8 @@ from caudal.gateway.glue.crawler import Crawlers
 from caudal.gateway.glue.declared import Declared
 from caudal.gateway.glue.entries import shown
 from caudal.gateway.glue.expressions import partition_filter
+from caudal.gateway.pages import page, page_after
+from caudal.lake.query.patterns import fitting
 
 Answer = dict[str, Any]
 
@@ -39,7 +41,7 @@ class Glue(Crawlers):
     def get_databases(self, *, NextToken: str = "", MaxResults: int = PAGE, CatalogId: str = "", **other: Any) -> Answer:
         other.pop("AttributesToGet", None)
         refuse(other, "InvalidInputException")
-        found, token = _page(sorted(self._databases().items()), NextToken, MaxResults)
+        found, token = page_after(self._databases().items(), NextToken, MaxResults)
         return {"DatabaseList": [_database(database) for database in found], "NextToken": token}
 
     def update_database(self, *, Name: str, DatabaseInput: Answer, CatalogId: str = "") -> None:
@@ -92,9 +94,8 @@ class Glue(Crawlers):
         CatalogId: str = "", **other: Any,
     ) -> Answer:
         refuse(_known(other), "InvalidInputException")
-        wanted = _pattern(Expression)
-        tables = [(name, table) for name, table in self.tables(DatabaseName).items() if wanted.fullmatch(name)]
-        found, token = _page(tables, NextToken, MaxResults)
+        tables = self.tables(DatabaseName)
+        found, token = page_after(((name, tables[name]) for name in _named(list(tables), Expression)), NextToken, MaxResults)
         return {"TableList": [self._shown(table) for table in found], "NextToken": token}
 
     def update_table(
@@ -128,10 +129,8 @@ class Glue(Crawlers):
     def get_table_versions(
         self, *, DatabaseName: str, TableName: str, NextToken: str = "", MaxResults: int = PAGE, **other: Any
     ) -> Answer:
-        start = int(NextToken) if NextToken.isdecimal() else 0
-        versions = self._versions(DatabaseName, TableName)
-        token = str(start + MaxResults) if len(versions) > start + MaxResults else None
-        return {"TableVersions": [self._version(table) for table in versions[start : start + MaxResults]], "NextToken": token}
+        found, token = page(self._versions(DatabaseName, TableName), NextToken, MaxResults)
+        return {"TableVersions": [self._version(table) for table in found], "NextToken": token}
 
     def delete_table_version(self, *, DatabaseName: str, TableName: str, VersionId: str, CatalogId: str = "") -> None:
         self.entries.drop_version(DatabaseName, TableName, VersionId)
@@ -177,7 +176,7 @@ class Glue(Crawlers):
         fits = partition_filter(Expression, table["PartitionKeys"])
         everything = self.entries.partitions(DatabaseName, TableName) if table["PartitionKeys"] else []
         chosen = [(str(part["Values"]), part) for part in everything if fits(part["Values"]) and _is_in(Segment, part)]
-        found, token = _page(sorted(chosen, key=lambda pair: pair[0]), NextToken, MaxResults)
+        found, token = page_after(chosen, NextToken, MaxResults)
         return {"Partitions": [_partition(part, ExcludeColumnSchema) for part in found], "NextToken": token}
 
     def batch_get_partition(
@@ -239,18 +238,14 @@ def _known(options: Answer) -> Answer:
     return {name: value for name, value in options.items() if name not in harmless}
 
 
-def _pattern(expression: str) -> re.Pattern[str]:
-    """Glue's pattern for names: a regular expression in which a bare `*` is any text. Raises AwsError."""
+def _named(names: list[str], expression: str) -> list[str]:
+    """The names that fit Glue's pattern: a regular expression in which a bare `*` is any text. Raises AwsError."""
     try:
-        return re.compile(re.sub(r"(?<![.\])])\*", ".*", expression.lower()) or ".*")
-    except re.error:
-        raise AwsError("InvalidInputException", "the Expression is no regular expression") from None
-
-
-def _page(entries: Sequence[tuple[str, Document]], token: str, size: int) -> tuple[list[Document], str | None]:
-    """The entries past the one that `token` names, and the token of the next page."""
-    rest = [(name, entry) for name, entry in entries if name > token]
-    return [entry for _, entry in rest[:size]], rest[size - 1][0] if len(rest) > size else None
+        fits = fitting(names, re.sub(r"(?<![.\])])\*", ".*", expression) or ".*")
+    except ValueError:
+        told = "the Expression is no regular expression, or one with lookaround or references, which are not served"
+        raise AwsError("InvalidInputException", told) from None
+    return [name for name, fit in zip(names, fits, strict=True) if fit]
 
 
 def _is_in(segment: Answer | None, partition: Document) -> bool:

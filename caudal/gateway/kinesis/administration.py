@@ -155,9 +155,7 @@ class Administration(Service):
         self._tags.remove(self._find(which).description.name, TagKeys)
 
     def list_tags_for_stream(self, *, ExclusiveStartTagKey: str = "", Limit: int = 50, **which: str) -> Answer:
-        tags = self._tags.get(self._find(which).description.name)
-        rest = [{"Key": key, "Value": value} for key, value in tags.items() if key > ExclusiveStartTagKey]
-        return {"Tags": rest[:Limit], "HasMoreTags": len(rest) > Limit}
+        return self._tags.page(self._find(which).description.name, ExclusiveStartTagKey, Limit)
 
     def _find(self, which: dict[str, Any]) -> Live:
         known = {name: which.pop(name, None) for name in ("StreamName", "StreamARN")}

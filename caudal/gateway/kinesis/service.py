@@ -6,6 +6,7 @@ from collections.abc import Iterator as Events
 from datetime import UTC, datetime
 from typing import Any
 
+from caudal.background import Background
 from caudal.gateway.cloud import Cloud, refuse
 from caudal.gateway.faults import AwsError, Invalid
 from caudal.gateway.kinesis import log
@@ -14,6 +15,7 @@ from caudal.gateway.kinesis.iterators import Iterator, read_token, starting_posi
 from caudal.gateway.kinesis.limits import Limits
 from caudal.gateway.kinesis.shards import HASHES, Description, Shard, sequence_number, shard_id
 from caudal.gateway.kinesis.streams import Live
+from caudal.gateway.pages import page_after
 
 Answer = dict[str, Any]
 
@@ -36,20 +38,13 @@ class Kinesis(Administration):
     def __init__(self, cloud: Cloud) -> None:
         super().__init__(cloud)
         self._limits = Limits() if cloud.stages.config.gateway.limits else None
-        self._stop = threading.Event()
-        self._trimmer = threading.Thread(target=self._trim, name="kinesis-retention", daemon=True)
+        self._trimmer = Background("kinesis-retention", self.streams.trim, every=TRIM_SECONDS)
 
     def start(self) -> None:
         self._trimmer.start()
 
     def close(self) -> None:
-        self._stop.set()
-        if self._trimmer.ident is not None:
-            self._trimmer.join()
-
-    def _trim(self) -> None:
-        while not self._stop.wait(TRIM_SECONDS):
-            self.streams.trim()
+        self._trimmer.close()
 
     def put_record(
         self, *, Data: bytes, PartitionKey: str = "", ExplicitHashKey: str | None = None, SequenceNumberForOrdering: str = "",
@@ -136,9 +131,8 @@ class Kinesis(Administration):
     ) -> Answer:
         refuse(other)
         consumers = self._consumers.of(self._find({"StreamARN": StreamARN}).description.name)
-        rest = [consumer for consumer in consumers if consumer["ConsumerName"] > NextToken]
-        more = rest[MaxResults - 1]["ConsumerName"] if len(rest) > MaxResults else None
-        return {"Consumers": [_shown(consumer) for consumer in rest[:MaxResults]], "NextToken": more}
+        found, more = page_after(((consumer["ConsumerName"], consumer) for consumer in consumers), NextToken, MaxResults)
+        return {"Consumers": [_shown(consumer) for consumer in found], "NextToken": more}
 
     def subscribe_to_shard(self, *, ConsumerARN: str, ShardId: str, StartingPosition: Answer, **other: Any) -> Answer:
         refuse(other)
@@ -156,7 +150,7 @@ class Kinesis(Administration):
         """Records as they come, for five minutes or until somebody else subscribes."""
         until, beat = time.monotonic() + SUBSCRIBE_SECONDS, 0.0
         name = live.description.stream_of(number)
-        while not mine.is_set() and not self._stop.is_set() and time.monotonic() < until:
+        while not mine.is_set() and not self._trimmer.stop.is_set() and time.monotonic() < until:
             if not self.streams.store.wait(name, {0: position}, WAIT_SECONDS) and time.monotonic() < beat:
                 continue
             beat = time.monotonic() + BEAT_SECONDS

@@ -81,6 +81,12 @@ class Objects:
         with _translated(bucket, key):
             self._s3.delete_object(Bucket=bucket, Key=key)
 
+    def etag(self, bucket: str, key: str) -> str:
+        """What changes when an object does. Raises NotFound."""
+        with _translated(bucket, key):
+            found: str = self._s3.head_object(Bucket=bucket, Key=key)["ETag"]
+        return found
+
     def has_bucket(self, bucket: str) -> bool:
         """Whether there is such a bucket."""
         try:

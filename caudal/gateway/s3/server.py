@@ -28,6 +28,7 @@ PORTS = ("s3.port", "master.port", "filer.port", "volume.port", "admin.port")
 FIXED = (
     "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-admin.ui=false", "-webdav=false", "-s3.port.iceberg=0",
     "-s3.port.lance=0", "-s3.domainName=localhost", "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
+    "-volume.preStopSeconds=0",  # there is no other server that would have to hear of its end
 )
 
 

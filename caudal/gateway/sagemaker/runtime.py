@@ -12,6 +12,7 @@ class SageMakerRuntime(Service):
     """Asks the models of an endpoint."""
 
     name = "sagemaker-runtime"
+    programs = {"InvokeEndpoint": "ThrottlingException"}
 
     def invoke_endpoint(
         self, *, EndpointName: str, Body: bytes = b"", ContentType: str = "application/octet-stream", Accept: str = "*/*",

@@ -10,10 +10,11 @@ from caudal.errors import AlreadyExists, CaudalError
 from caudal.gateway.cloud import Cloud, Service, refuse
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
+from caudal.gateway.pages import page
 from caudal.gateway.sagemaker.hosting import OWN, START_SECONDS, Fleet, Model, OwnModel, Reply, ScriptModel, Variant
 from caudal.gateway.sagemaker.training import KIND as TRAINING
 from caudal.gateway.sagemaker.training import Job
-from caudal.gateway.tags import Tags
+from caudal.gateway.tags import Tags, read_tags
 
 Answer = dict[str, Any]
 
@@ -70,7 +71,7 @@ class SageMaker(Service):
             "LastModifiedTime": now, "SecondaryStatusTransitions": [first], "ModelArtifacts": {"S3ModelArtifacts": ""},
         }
         self._create(TRAINING, TrainingJobName, document, "Training job names must be unique within an AWS account and region")
-        self._tags.set(arn, _tags(Tags))
+        self._tags.set(arn, read_tags(Tags))
         self._begin(TrainingJobName)
         return {"TrainingJobArn": arn}
 
@@ -100,7 +101,7 @@ class SageMaker(Service):
         key = {"Name": "TrainingJobName", "Status": "TrainingJobStatus", "CreationTime": "CreationTime"}[SortBy]
         jobs.sort(key=lambda job: job[key], reverse=SortOrder == "Descending")
         members = "TrainingJobName", "TrainingJobArn", "CreationTime", "TrainingEndTime", "LastModifiedTime", "TrainingJobStatus"
-        found, token = _page([_only(job, *members) for job in jobs], NextToken, MaxResults)
+        found, token = page([_only(job, *members) for job in jobs], NextToken, MaxResults)
         return {"TrainingJobSummaries": [_shown(job) for job in found], "NextToken": token}
 
     def stop_training_job(self, *, TrainingJobName: str) -> None:
@@ -127,7 +128,7 @@ class SageMaker(Service):
         document = {"ModelName": ModelName, "PrimaryContainer": container, "ExecutionRoleArn": ExecutionRoleArn, "ModelArn": arn,
                     "CreationTime": time.time(), "EnableNetworkIsolation": EnableNetworkIsolation}
         self._create(MODEL, ModelName, document, f"Cannot create already existing model \"{arn}\".")
-        self._tags.set(arn, _tags(Tags))
+        self._tags.set(arn, read_tags(Tags))
         return {"ModelArn": arn}
 
     def describe_model(self, *, ModelName: str) -> Answer:
@@ -136,7 +137,7 @@ class SageMaker(Service):
     def list_models(self, *, NameContains: str = "", MaxResults: int = 10, NextToken: str = "", **other: Any) -> Answer:
         refuse({name: value for name, value in other.items() if name not in ("SortBy", "SortOrder")}, BAD)
         models = [model for name, model in self.cloud.documents.all(MODEL).items() if NameContains in name]
-        found, token = _page([_only(model, "ModelName", "ModelArn", "CreationTime") for model in models], NextToken, MaxResults)
+        found, token = page([_only(model, "ModelName", "ModelArn", "CreationTime") for model in models], NextToken, MaxResults)
         return {"Models": [_shown(model) for model in found], "NextToken": token}
 
     def delete_model(self, *, ModelName: str) -> None:
@@ -155,7 +156,7 @@ class SageMaker(Service):
         document = {"EndpointConfigName": EndpointConfigName, "EndpointConfigArn": arn, "ProductionVariants": ProductionVariants,
                     "CreationTime": time.time()}
         self._create(CONFIG, EndpointConfigName, document, f"Cannot create already existing endpoint configuration \"{arn}\".")
-        self._tags.set(arn, _tags(Tags))
+        self._tags.set(arn, read_tags(Tags))
         return {"EndpointConfigArn": arn}
 
     def describe_endpoint_config(self, *, EndpointConfigName: str) -> Answer:
@@ -174,7 +175,7 @@ class SageMaker(Service):
         document = {"EndpointName": EndpointName, "EndpointArn": arn, "EndpointConfigName": EndpointConfigName,
                     "EndpointStatus": "Creating", "CreationTime": now, "LastModifiedTime": now}
         self._create(ENDPOINT, EndpointName, document, f"Cannot create already existing endpoint \"{arn}\".")
-        self._tags.set(arn, _tags(Tags))
+        self._tags.set(arn, read_tags(Tags))
         self._deploy(EndpointName, EndpointConfigName)
         return {"EndpointArn": arn}
 
@@ -204,7 +205,7 @@ class SageMaker(Service):
             _only(e, *members) for name, e in self.cloud.documents.all(ENDPOINT).items()
             if NameContains in name and StatusEquals in ("", e["EndpointStatus"])
         ]
-        found, token = _page(endpoints, NextToken, MaxResults)
+        found, token = page(endpoints, NextToken, MaxResults)
         return {"Endpoints": [_shown(endpoint) for endpoint in found], "NextToken": token}
 
     def delete_endpoint(self, *, EndpointName: str) -> None:
@@ -215,14 +216,14 @@ class SageMaker(Service):
             fleet.replace([])
 
     def add_tags(self, *, ResourceArn: str, Tags: list[Answer]) -> Answer:
-        self._tags.add(ResourceArn, _tags(Tags))
-        return {"Tags": [{"Key": key, "Value": value} for key, value in self._tags.get(ResourceArn).items()]}
+        self._tags.add(ResourceArn, read_tags(Tags))
+        return {"Tags": self._tags.shown(ResourceArn)}
 
     def delete_tags(self, *, ResourceArn: str, TagKeys: list[str]) -> None:
         self._tags.remove(ResourceArn, TagKeys)
 
     def list_tags(self, *, ResourceArn: str, NextToken: str = "", MaxResults: int = 50) -> Answer:
-        return {"Tags": [{"Key": key, "Value": value} for key, value in self._tags.get(ResourceArn).items()]}
+        return {"Tags": self._tags.shown(ResourceArn)}
 
     def invoke(self, endpoint: str, body: bytes, headers: Mapping[str, str], variant: str) -> tuple[str, Reply]:
         """The variant of an endpoint that answered, and its answer. Raises AwsError."""
@@ -314,10 +315,6 @@ def _check_container(container: Answer) -> None:
         raise AwsError(BAD, "caudal serves containers of one model")
 
 
-def _tags(tags: list[Answer] | None) -> dict[str, str]:
-    return {tag["Key"]: tag["Value"] for tag in tags or []}
-
-
 def _only(document: Document, *names: str) -> Document:
     return {name: document[name] for name in names if name in document}
 
@@ -333,8 +330,3 @@ def _value(name: str, value: Any) -> Any:
     if isinstance(value, dict):
         return _shown(value)
     return datetime.fromtimestamp(value, UTC) if name in TIMES and isinstance(value, int | float) else value
-
-
-def _page(found: list[Answer], token: str, size: int) -> tuple[list[Answer], str | None]:
-    start = int(token) if token.isdecimal() else 0
-    return found[start : start + size], str(start + size) if len(found) > start + size else None

@@ -1,15 +1,17 @@
 """One training job, from its inputs in S3 to its model there."""
 
 import json
-import re
 import shutil
 import subprocess
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from caudal.errors import CaudalError
+import pyarrow as pa
+
+from caudal.errors import tellable
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.faults import AwsError
@@ -51,8 +53,9 @@ class Job:
         except Stopped as stopped:
             if not self._closing:
                 self._end("Stopped", str(stopped))
-        except (CaudalError, OSError) as error:
-            self._end("Failed", "Failed", str(error)[:REASON_CHARACTERS])
+        except Exception as error:  # whatever it is, nobody waits for this job for ever
+            told = str(error) if isinstance(error, OSError) else str(tellable(error))
+            self._end("Failed", "Failed", told[:REASON_CHARACTERS])
 
     def _train(self, job: Document) -> None:
         shutil.rmtree(self._root, ignore_errors=True)  # of a run that a restart cut short
@@ -154,12 +157,15 @@ class Job:
         return f"s3://{bucket}/{base}/model.tar.gz"
 
     def _metrics(self, job: Document) -> list[dict[str, Any]]:
-        """The last value of each metric that the job defines, as it was printed."""
-        printed = (self._root / "log.txt").read_text("utf-8", "replace")
+        """The last value of each metric that the job defines, as it was printed. Raises QueryError for a wrong expression."""
+        log = pa.table({"printed": [(self._root / "log.txt").read_text("utf-8", "replace")]})
         found = []
         for metric in job["AlgorithmSpecification"].get("MetricDefinitions", []):
-            values = re.findall(metric["Regex"], printed)
-            if values:
+            # The query engine's expressions, unlike Python's, cannot hold the job for ever.
+            form = metric["Regex"].replace("'", "''")
+            sql = f"SELECT regexp_extract_all(printed, '{form}', {1 if '(' in form else 0}) AS found FROM log"
+            values = self._cloud.stages.query.execute(sql, tables={"log": log})["found"][0].as_py()
+            with suppress(IndexError, ValueError):  # it was never printed, or is no number
                 found.append({"MetricName": metric["Name"], "Value": float(values[-1]), "Timestamp": time.time()})
         return found
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 import apsw
 import msgspec
 
-from caudal.errors import ConfigError, ContractError, NotFound
+from caudal.errors import ContractError, NotFound
 from caudal.ingest.changes import Stamp, encode_delete, encode_put
 from caudal.ingest.items import decode_item, encode_item
 from caudal.ingest.store import sqlite_indexes as indexes
@@ -36,7 +36,7 @@ from caudal.ingest.store.renames import read_item, renamed_item, renamed_write
 from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import Gate, check_shards, shard_of
 from caudal.records import Item
-from caudal.registry import path_of
+from caudal.registry import file_of
 from caudal.sqlite import open_database, translated
 
 SCHEMA = chunks.SCHEMA + marks.SCHEMA + indexes.SCHEMA + """
@@ -96,10 +96,7 @@ class SqliteStore(Store):
 
     @classmethod
     def open(cls, url: str) -> Self:
-        path = path_of(url)
-        if not path:
-            raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/store.db")
-        return cls(Path(path))
+        return cls(file_of(url))
 
     def declare(
         self, table: str, key: Sequence[str], shards: int = 4, readers: Sequence[KeyReader] = (),

@@ -9,11 +9,10 @@ from typing import Self
 
 import apsw
 
-from caudal.errors import ConfigError
 from caudal.ingest.stream import chunks
 from caudal.ingest.stream.port import Ends, Gate, Stream, check_shard, check_shards, shard_of
 from caudal.records import Positions, Records
-from caudal.registry import path_of
+from caudal.registry import file_of
 from caudal.sqlite import ReadTransaction, open_database, translated
 
 REST_SECONDS = 0.005
@@ -31,10 +30,7 @@ class SqliteStream(Stream):
 
     @classmethod
     def open(cls, url: str) -> Self:
-        path = path_of(url)
-        if not path:
-            raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/store.db")
-        return cls(Path(path))
+        return cls(file_of(url))
 
     def create(self, name: str, shards: int = 4) -> int:
         check_shards(name, shards)

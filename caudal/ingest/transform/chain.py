@@ -13,8 +13,6 @@ from caudal.contract import Contract
 from caudal.forms import CHAIN
 from caudal.records import Records
 
-_FOUND = pa.schema([*CHAIN, ("image", pa.string())])
-
 
 class Chain:
     """Reads the columns of `CHAIN` from records in DynamoDB's form."""
@@ -24,36 +22,34 @@ class Chain:
         self._careful = _sql(contract, "try_cast(line AS JSON)")
         self._here = threading.local()
 
-    def link(self, rows: pa.Table, records: Records) -> tuple[pa.Table, pa.ChunkedArray]:
-        """The rows with `CHAIN` beside them, and the image of each as JSON text; what cannot be read of a record is NULL."""
+    def link(self, rows: pa.Table, records: Records) -> pa.Table:
+        """The rows with `CHAIN` beside them; what cannot be read of a record is NULL."""
         where = rows["_position"].combine_chunks().to_numpy() - records.first
         given = pa.table({"line": records.values.take(pa.array(where)).cast(pa.large_string())})
         try:
             found = self._ask(self._sql, given)
         except duckdb.Error:  # JSON by our reading and not by DuckDB's: half a surrogate pair, say
             found = self._ask(self._careful, given)
-        linked = pa.Table.from_arrays([*rows.columns, *found.columns[:-1]], schema=pa.schema([*rows.schema, *CHAIN]))
-        return linked, found["image"]
+        return pa.Table.from_arrays([*rows.columns, *found.columns], schema=pa.schema([*rows.schema, *CHAIN]))
 
     def _ask(self, sql: str, given: pa.Table) -> pa.Table:
         """The answer of a database of this thread's own: connections are not shared."""
         if not hasattr(self._here, "database"):
             self._here.database = duckdb.connect(":memory:", config={"threads": 1})
-        return self._here.database.from_arrow(given).query("given", sql).to_arrow_table().cast(_FOUND)
+        return self._here.database.from_arrow(given).query("given", sql).to_arrow_table().cast(CHAIN)
 
 
 def _sql(contract: Contract, line: str) -> str:
     """What is asked of `given`; `line` is SQL of a record."""
     n = len(contract.columns)
     whole = [f"$.dynamodb.{image}.{column.name}" for image in ("OldImage", "NewImage") for column in contract.columns]
-    around = ("$.eventName", "$.dynamodb.SequenceNumber", "$.dynamodb.OldImage", "$.dynamodb.NewImage")
+    around = ("$.eventName", "$.dynamodb.SequenceNumber")
     paths = ", ".join(f"'{path}'" for path in (*whole, *around))
     before, after = (_digest(contract, first) for first in (1, n + 1))
     return (
         f"SELECT CASE found[{2 * n + 1}] WHEN 'INSERT' THEN 0 ELSE {before} END AS _before,"
         f" CASE found[{2 * n + 1}] WHEN 'REMOVE' THEN 0 ELSE {after} END AS _after,"
-        f" lpad(found[{2 * n + 2}], 40, '0') AS _sequence,"
-        f" CASE found[{2 * n + 1}] WHEN 'REMOVE' THEN found[{2 * n + 3}] ELSE found[{2 * n + 4}] END AS image"
+        f" lpad(found[{2 * n + 2}], 40, '0') AS _sequence"
         f" FROM (SELECT json_extract_string({line}, [{paths}]) AS found FROM given)"
     )
 

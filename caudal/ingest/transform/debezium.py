@@ -9,13 +9,10 @@ import re
 from decimal import Decimal
 from typing import Any
 
-import pyarrow as pa
-
-from caudal.contract import Contract
 from caudal.ingest.transform.debezium_values import UNAVAILABLE, from_debezium
-from caudal.ingest.transform.form import Columns, Form, Seen, check_single, parse_value
+from caudal.ingest.transform.form import Form, Seen, check_single, parse_value
 from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit, Warn, json_text
-from caudal.records import Item, Records
+from caudal.records import Item
 
 TOMBSTONE = "tombstone"
 """Reason of the null after a delete, by which Kafka forgets a key: no change, and nothing lost if it is dropped."""
@@ -26,18 +23,6 @@ _OPS = {"r": "0", "c": "1", "u": "2", "d": "3"}
 
 class DebeziumForm(Form):
     """`{"before","after","source","op","ts_ms"}`, or that as `payload` beside a `schema`."""
-
-    has_fast_path = False
-
-    def __init__(self, contract: Contract) -> None:
-        super().__init__(contract)
-        self.schema = pa.schema([])
-
-    def columns(self, parsed: pa.Table, records: Records) -> Columns:
-        raise pa.ArrowInvalid("read one by one")
-
-    def shape(self) -> Any:
-        return dict[str, Any]
 
     def read(self, raw: bytes, shard: int, position: int, arrived: int, warn: Warn) -> Seen:
         envelope = parse_value(raw) if raw.strip() else None

@@ -2,28 +2,19 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import reduce
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from caudal.contract import Column, Contract
-from caudal.ingest.transform.form import (
-    Columns,
-    Form,
-    Seen,
-    check_single,
-    from_json_type,
-    json_type,
-    parse,
-    parse_object,
-    taken,
-)
+from caudal.ingest.transform.compiled import Flag, Kind, Member, Names, Read, Reader
+from caudal.ingest.transform.form import Columns, Form, Seen, check_single, member_of, parse_object
 from caudal.ingest.transform.values import FIRST_TIME, LAST_TIME, Misfit, Warn, number_of, significant_digits
 from caudal.records import Records
 
@@ -44,52 +35,58 @@ class DynamodbForm(Form):
 
     def __init__(self, contract: Contract) -> None:
         super().__init__(contract)
-        self.has_fast_path = all(column.kind in _TAG for column in contract.columns)
-        self._image = pa.struct([pa.field(column.name, _attribute(column)) for column in contract.columns if column.kind in _TAG])
-        inner = [("ApproximateCreationDateTime", pa.int64()), ("ApproximateCreationDateTimePrecision", pa.string())]
-        self.schema = pa.schema([
-            ("eventID", pa.string()), ("eventName", pa.string()), ("dynamodb", pa.struct([*inner, ("NewImage", self._image)])),
-        ])
-        self._removed = pa.schema([
-            ("userIdentity", pa.struct([("principalId", pa.string())])), ("dynamodb", pa.struct([("OldImage", self._image)])),
-        ])
+        self._is_flat = all(column.kind in _TAG for column in contract.columns)
+        attributes = tuple(_attribute(column) for column in contract.columns if column.kind in _TAG)
+        new, old = (Member(name, Kind.OBJECT, attributes, Flag.NOTED) for name in ("NewImage", "OldImage"))
+        about = (Member("ApproximateCreationDateTime", Kind.INTEGER), Member("ApproximateCreationDateTimePrecision", Kind.TEXT))
+        self._changes = Reader((
+            Member("eventID", Kind.TEXT), Member("eventName", Kind.TEXT), Member("dynamodb", Kind.OBJECT, (*about, new)),
+        ))
+        self._removed = Reader((
+            Member("userIdentity", Kind.OBJECT, (Member("principalId", Kind.TEXT),)), Member("dynamodb", Kind.OBJECT, (old,)),
+        ))
 
-    def columns(self, parsed: pa.Table, records: Records) -> Columns:
-        name = parsed["eventName"].combine_chunks()
-        removed = pc.fill_null(pc.equal(name, "REMOVE"), False)
-        time, precision, image = parsed["dynamodb"].combine_chunks().flatten()
+    def columns(self, records: Records) -> Columns | None:
+        if not self._is_flat:
+            return None
+        read = self._changes.read(records)
+        id, name = read.columns["eventID",], read.columns["eventName",]
+        time, precision = (read.columns["dynamodb", f"ApproximateCreationDateTime{more}"] for more in ("", "Precision"))
+        image, odd, unknown = _image(read, "NewImage"), read.odd, read.unknown
         reason = pa.nulls(len(records), pa.string())
+        removed = pc.fill_null(pc.equal(name, "REMOVE"), False)
         if pc.any(removed).as_py():
             where = np.flatnonzero(removed.to_numpy(zero_copy_only=False))
-            seen = parse(taken(records, where), self._removed).columns
-            identity, old = (column.combine_chunks().flatten()[0] for column in seen)
+            gone = self._removed.read(records, where)
             which = np.arange(len(records))
             which[where] = len(records) + np.arange(len(where))
-            image = pa.concat_arrays([image, old]).take(pa.array(which))
-            expired = pc.fill_null(pc.equal(identity, "dynamodb.amazonaws.com"), False)
+            old = _image(gone, "OldImage")
+            image = {path: pa.concat_arrays([values, old[path]]).take(pa.array(which)) for path, values in image.items()}
+            odd[where] |= gone.odd
+            unknown[where] = gone.unknown
+            expired = pc.fill_null(pc.equal(gone.columns["userIdentity", "principalId"], "dynamodb.amazonaws.com"), False)
             reason = pc.replace_with_mask(reason, removed, pc.if_else(expired, "ttl", "user"))
-        id = parsed["eventID"].combine_chunks()
-        fits = pc.and_(pc.and_(pc.is_in(name, pa.array(_OPS)), time.is_valid()), pc.and_(image.is_valid(), id.is_valid()))
+        sane = pc.fill_null(pc.and_(pc.greater_equal(time, -MILLISECONDS), pc.less_equal(time, LAST_TIME)), False)
+        fits = [pa.array(~odd), pc.is_in(name, pa.array(_OPS)), id.is_valid(), image[()], sane]
         values = []
-        for column, attribute in zip(self.contract.columns, image.flatten(), strict=True):
-            value, *null = attribute.flatten()
-            # An attribute of another type leaves all of it empty: the slow path says so.
-            told = reduce(pc.or_, (attribute.is_null(), value.is_valid(), *(each.is_valid() for each in null)))
-            fits = pc.and_(fits, told)
-            if column.kind in ("int", "float"):
-                fits = pc.and_(fits, pc.fill_null(pc.less_equal(pc.binary_length(value), DIGITS), True))
-            values.append(_typed(column, value))
+        for column in self.contract.columns:
+            value = image[column.name, _TAG[column.kind]]
+            if _is_expiry(column):
+                seconds = image[column.name, "N"]
+                inside = pc.and_(pc.greater_equal(seconds, 0), pc.less(seconds, MILLISECONDS))
+                fits.append(pc.fill_null(pc.and_(inside, value.is_null()), True))
+                value = pc.coalesce(value, pc.multiply(seconds, 10**6).cast(value.type))
+            values.append(value)
         inferred = pc.and_(precision.is_null(), pc.fill_null(pc.greater_equal(time, 10**14), False))
-        op = pc.if_else(removed, "delete", "put")
-        return Columns(op, reason, _micros(time), id, values, fits, {"precision_inferred": inferred})
-
-    def shape(self) -> Any:
-        return msgspec.defstruct("Record", [("eventID", str), ("eventName", str), ("dynamodb", dict[str, Any])])
+        return Columns(
+            pc.if_else(removed, "delete", "put"), reason, _micros(pc.if_else(sane, time, 0)), id, values, reduce(pc.and_, fits),
+            unknown, {"precision_inferred": inferred},
+        )
 
     def read(self, raw: bytes, shard: int, position: int, arrived: int, warn: Warn) -> Seen:
         wire = parse_object(raw)
         name, inner, id = wire.get("eventName"), wire.get("dynamodb"), wire.get("eventID")
-        check_single(wire, self.schema.names)
+        check_single(wire, ("eventID", "eventName", "dynamodb"))
         if name not in ("INSERT", "MODIFY", "REMOVE") or not isinstance(inner, dict) or not isinstance(id, str):
             raise Misfit("not_a_change", "a DynamoDB change has an eventID, an eventName and dynamodb")
         which = "OldImage" if name == "REMOVE" else "NewImage"
@@ -111,24 +108,34 @@ class DynamodbForm(Form):
         return Seen("delete" if name == "REMOVE" else "put", reason, micros_of(time), _unbroken(id), item)
 
 
-def _attribute(column: Column) -> pa.DataType:
-    kind = column.arrow if column.kind == "decimal" else pa.string() if _TAG[column.kind] == "N" else json_type(column)
-    null = [pa.field("NULL", pa.bool_())] if column.nullable else []  # an eighth of the parser's time
-    return pa.struct([pa.field(_TAG[column.kind], kind), *null])
+def _attribute(column: Column) -> Member:
+    """A column's attribute: an object with its type and value, or that it is NULL."""
+    tags = [_TAG[column.kind], *(["NULL"] if column.nullable else []), *(["N"] if _is_expiry(column) else [])]
+    return Member(column.name, Kind.OBJECT, tuple(_value_of(column, tag) for tag in tags), Flag.FILLED)
 
 
-def _typed(column: Column, values: pa.Array) -> pa.Array:
-    if column.kind not in ("int", "float"):
-        return from_json_type(column, values)
-    if pc.any(pc.match_substring(values, "x", ignore_case=True)).as_py():
-        raise pa.ArrowInvalid("hexadecimal")
-    return values.cast(column.arrow)  # N is text
+def _value_of(column: Column, tag: str) -> Member:
+    if tag == "NULL":
+        return Member(tag, Kind.BOOLEAN)
+    if tag == "N" and _TAG[column.kind] != "N":
+        return Member(tag, Kind.INTEGER, flags=Flag.QUOTED)
+    return replace(member_of(column), name=tag, flags=Flag.QUOTED if tag == "N" else 0)
+
+
+def _is_expiry(column: Column) -> bool:
+    """Whether DynamoDB has the column's time as a number of seconds."""
+    return column.ttl and column.kind == "timestamp"
+
+
+def _image(read: Read, name: str) -> dict[Names, pa.Array]:
+    """The columns of an image by path in it; of the image itself, whether it is there."""
+    return {path[2:]: values for path, values in read.columns.items() if path[:2] == ("dynamodb", name)}
 
 
 def _micros(times: pa.Array) -> pa.Array:
     """Seconds, milliseconds or microseconds, told apart by size, as microseconds."""
-    factor = pc.if_else(pc.less(times, 10**11), 10**6, pc.if_else(pc.less(times, 10**14), 10**3, 1))
-    return pc.multiply_checked(times, factor.cast(pa.int64()))
+    factor = pc.if_else(pc.less(times, MILLISECONDS), 10**6, pc.if_else(pc.less(times, 10**14), 10**3, 1))
+    return pc.multiply(times, factor.cast(pa.int64()))
 
 
 def micros_of(time: int | Decimal) -> int:
@@ -153,7 +160,7 @@ def _value(column: Column, attribute: Any, warn: Warn) -> Any:
     """What an attribute holds for a column. Raises Misfit."""
     if attribute is None or column.kind not in _TAG:
         return None if attribute is None else untyped(attribute)
-    if column.ttl and column.kind == "timestamp" and isinstance(attribute, dict) and list(attribute) == ["N"]:
+    if _is_expiry(column) and isinstance(attribute, dict) and list(attribute) == ["N"]:
         return _expiry(untyped(attribute), warn)
     tag = _TAG[column.kind]
     check_single(attribute, (tag, "NULL") if column.nullable else (tag,))

@@ -14,7 +14,7 @@ from caudal.ingest.transform.debezium import TOMBSTONE
 from caudal.ingest.transform.functions import Call, Made
 from caudal.ingest.transform.port import Transform
 from caudal.ingest.transform.renames import open_decoder
-from caudal.ingest.transform.unknown import Rescue
+from caudal.ingest.transform.unknown import rescued
 from caudal.ingest.transform.values import Misfit
 from caudal.records import Outcome, Records, Rejected
 
@@ -25,7 +25,6 @@ class InprocessTransform(Transform):
     def __init__(self, source: Contract, into: Contract, function: UserFunction | None) -> None:
         self._decoder = open_decoder(replace(source, form="caudal"), source.form)
         self._chain = Chain(source) if source.form == "dynamodb" else None
-        self._rescue = Rescue(source)
         self._source = source
         self._into = into
         self._function = function
@@ -36,15 +35,14 @@ class InprocessTransform(Transform):
 
     def apply(self, records: Records) -> Outcome:
         decoded = self._decoder.decode(records)
-        images = None
         if self._chain is not None:
-            decoded.rows, images = self._chain.link(decoded.rows, records)
+            decoded.rows = self._chain.link(decoded.rows, records)
         tombstones = sum(record.reason == TOMBSTONE for record in decoded.rejected)
         decoded.rejected = [_explained(record) for record in decoded.rejected if record.reason != TOMBSTONE]
         if self._function is None:
-            decoded.rows, rescued = self._rescue.add(decoded.rows, records, images)
-            if rescued:
-                decoded.warnings["unknown_members"] = rescued
+            decoded.rows, found = rescued(self._source, decoded.rows, records, decoded.unknown)
+            if found:
+                decoded.warnings["unknown_members"] = found
             return Outcome(decoded.rows, len(decoded.rows), tombstones, decoded.rejected, dict(decoded.warnings))
         made = self._called(Call(self._function, self._source, self._into), decoded.rows)
         rejected = decoded.rejected + [self._reject(records, position, why) for position, why in sorted(made.failures.items())]

@@ -42,6 +42,7 @@ class RenamingDecoder:
         return Decoded(
             rows if len(made) == 1 else pa.concat_tables(made).sort_by("_position"),
             sorted(rejected, key=lambda record: record.position), sum((done.warnings for done in again), Counter(read.warnings)),
+            np.concatenate([read.unknown, *(done.unknown for done in again)]),
         )
 
     def _folded(self, records: Records, wide: pa.Table) -> tuple[pa.Table, list[int]]:

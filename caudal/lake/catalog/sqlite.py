@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 import apsw
 import msgspec
 
-from caudal.errors import ConfigError, Conflict, NotFound, Unavailable
+from caudal.errors import Conflict, NotFound, Unavailable
 from caudal.lake.catalog import sqlite_shadow as shadow
 from caudal.lake.catalog import sqlite_upkeep as upkeep
 from caudal.lake.catalog.evolution import evolve
@@ -30,7 +30,7 @@ from caudal.lake.catalog.shadow import Shadow, is_shadow
 from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
 from caudal.lake.catalog.upkeep import Base, Expired, Totals, Versions, no_version
 from caudal.records import Commit, DataFile, Positions
-from caudal.registry import path_of
+from caudal.registry import file_of
 from caudal.sqlite import ReadTransaction, open_database, translated
 
 T = TypeVar("T")
@@ -50,10 +50,7 @@ class SqliteCatalog(Catalog):
 
     @classmethod
     def open(cls, url: str, database: str) -> Self:
-        path = path_of(url)
-        if not path:
-            raise ConfigError(f"{url}: names no file", hint="write sqlite:folder/catalog.db")
-        return cls(Path(path), database)
+        return cls(file_of(url), database)
 
     def declare(self, table: LakeTable) -> None:
         self._define(table, deliberately=False)

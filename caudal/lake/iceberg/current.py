@@ -17,7 +17,8 @@ from caudal.config import QueryConfig
 from caudal.contract import Contract, Partition
 from caudal.lake.catalog import Snapshot
 from caudal.lake.files import Files
-from caudal.lake.iceberg.mark import Change, Mark, Publication
+from caudal.lake.iceberg.mark import Mark, Publication
+from caudal.lake.iceberg.replacing import Change
 from caudal.lake.query.sources import Sources, quoted, text
 from caudal.lake.query.sqltypes import duckdb_type
 from caudal.lake.query.views import current

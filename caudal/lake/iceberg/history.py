@@ -15,7 +15,8 @@ from pyiceberg.table.metadata import TableMetadata
 from pyiceberg.typedef import Record
 
 from caudal.lake.files import Files
-from caudal.lake.iceberg.mark import Change, Publication
+from caudal.lake.iceberg.mark import Publication
+from caudal.lake.iceberg.replacing import Change
 from caudal.records import DataFile as LakeFile
 
 

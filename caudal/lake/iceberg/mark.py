@@ -4,19 +4,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import msgspec
-from pyiceberg.manifest import DataFile, ManifestFile
+from pyiceberg.manifest import DataFile
 from pyiceberg.table import Table, Transaction
-from pyiceberg.table.refs import MAIN_BRANCH
-from pyiceberg.table.snapshots import Operation
-from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 
 from caudal.lake.catalog import ChangedFile, Snapshot
+from caudal.lake.iceberg.replacing import Change, replace_files
 from caudal.records import Positions
 
 _VERSION, _POSITIONS = "caudal.version", "caudal.positions"
-
-MANIFESTS, MANIFEST_BYTES = 20, 8 << 20
-"""Manifests that are merged once there are as many, into ones of that size."""
 
 
 class Mark(NamedTuple):
@@ -25,13 +20,6 @@ class Mark(NamedTuple):
     version: int
     positions: Positions
     """Shard to the position up to which records are in it."""
-
-
-class Change(NamedTuple):
-    """Data files that take the place of others."""
-
-    added: list[DataFile]
-    removed: list[DataFile]
 
 
 @dataclass(frozen=True)
@@ -64,27 +52,7 @@ def read_mark(table: Table) -> Mark | None:
     return None
 
 
-class _Replacing(_OverwriteFiles):
-    """PyIceberg's overwrite, but the manifests stay few: what names no file that is there goes, and the rest is merged."""
-
-    def _existing_manifests(self) -> list[ManifestFile]:
-        return [one for one in super()._existing_manifests() if one.has_added_files() or one.has_existing_files()]
-
-    def _process_manifests(self, manifests: list[ManifestFile]) -> list[ManifestFile]:
-        return _ManifestMergeManager(MANIFEST_BYTES, MANIFESTS, True, self).merge_manifests(manifests)
-
-
-def _replacing(tx: Transaction, properties: dict[str, str]) -> _Replacing:
-    return _Replacing(
-        operation=Operation.OVERWRITE, transaction=tx, io=tx._table.io, snapshot_properties=properties, branch=MAIN_BRANCH
-    )
-
-
 def commit_files(tx: Transaction, change: Change, mark: Mark) -> None:
     """Make a change visible in one snapshot, together with its mark."""
     properties = {_VERSION: str(mark.version), _POSITIONS: msgspec.json.encode(mark.positions).decode()}
-    with _replacing(tx, properties) if change.removed else tx.update_snapshot(properties).merge_append() as producer:
-        for file in change.removed:
-            producer.delete_data_file(file)
-        for file in change.added:
-            producer.append_data_file(file)
+    replace_files(tx, change, properties)

@@ -27,8 +27,9 @@ from caudal.lake.files import Files
 from caudal.lake.iceberg.current import Current
 from caudal.lake.iceberg.expiry import expire
 from caudal.lake.iceberg.history import History
-from caudal.lake.iceberg.mark import MANIFEST_BYTES, MANIFESTS, Change, Mark, Publication, commit_files, read_mark
+from caudal.lake.iceberg.mark import Mark, Publication, commit_files, read_mark
 from caudal.lake.iceberg.port import Published, Publisher
+from caudal.lake.iceberg.replacing import MANIFEST_BYTES, MANIFESTS, Change
 from caudal.lake.iceberg.schema import evolve, schema_of, spec_of
 from caudal.registry import path_of
 

@@ -58,9 +58,9 @@ def _asked(statement: Statement, table: Any, version: Any) -> AsOf:
         return AsOf(table.name, "timestamp", value.sql(dialect="athena"))
     while isinstance(value, exp.Paren):
         value = value.this
-    if not isinstance(value, exp.Literal) or value.is_string or not value.name.isdigit() or len(value.name) > 18:
+    if not isinstance(value, exp.Literal) or value.is_string or not value.name.isdigit() or len(value.name) > 19:
         raise QueryError(f"{table.name}: a version is a whole number", hint=_HINT, **where)
-    return AsOf(table.name, "version", str(int(value.name)))
+    return AsOf(table.name, "version", str(min(int(value.name), (1 << 63) - 1)))
 
 
 def microseconds(answer: pa.Table, table: str, where: dict[str, int]) -> int:

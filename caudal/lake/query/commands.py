@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from caudal.errors import QueryError
 from caudal.lake.query.check import near, parse
 from caudal.lake.query.parameters import parameters_of, with_parameters
+from caudal.lake.query.patterns import wildcards
 from caudal.lake.query.written import place
 
 _NAME = r'(?:"[^"]+"|`[^`]+`|[\w$-]+)'
@@ -89,8 +90,7 @@ def matching(names: list[str], pattern: str) -> list[str]:
     """The names that a pattern of SHOW means: `*` is any text, `|` is or; all of them without a pattern."""
     if not pattern:
         return names
-    choices = ["".join(".*" if part == "*" else re.escape(part) for part in re.split(r"(\*)", one)) for one in pattern.split("|")]
-    form = re.compile("|".join(choices), re.IGNORECASE)
+    form = re.compile("|".join(wildcards(one, "*") for one in pattern.split("|")), re.IGNORECASE)
     return [name for name in names if form.fullmatch(name)]
 
 

@@ -140,7 +140,7 @@ class DuckdbQuery(Query):
         for name in versions or {}:
             if name.lower() not in read:
                 raise QueryError(f"a version of {name} is given, and the query does not read it", hint=near(name, sorted(read)))
-        past = self._past(shown, asked, places)
+        past = self._past(shown, {name: as_of for name, as_of in asked.items() if name in shown}, places)
         states, tails = self._states({real for name, (real, _) in shown.items() if name not in past}, versions or {})
         snapshots = past | {name: states[real] for name, (real, _) in shown.items() if name not in past}
         schemas = {name: given[name].schema for name in places if name in given}

@@ -52,7 +52,8 @@ class Query(ABC):
         prepared is known until `close`, and PREPARE and DEALLOCATE give a table without columns.
         `versions` fixes tables at a snapshot, without what came after it. `tables` lets Arrow tables stand in for tables
         of the lake, by name.
-        Raises QueryError, with line, column and nearest name, for SQL that is wrong or may not run.
+        Raises QueryError, with line, column and nearest name, for SQL that is wrong or may not run; and once it is ended
+        from outside, by `caudal.lake.query.cancel`.
         """
 
     @abstractmethod

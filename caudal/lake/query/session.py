@@ -7,6 +7,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from caudal.lake.query.cancel import cancellable
 from caudal.lake.query.dialect import internal
 
 _SMALL = 1 << 16
@@ -45,7 +46,8 @@ class Session:
         timer = threading.Timer(self._seconds, self._cursor.interrupt)
         timer.start()
         try:
-            result = self._cursor.sql(sql).to_arrow_table()
+            with cancellable(self._cursor.interrupt):
+                result = self._cursor.sql(sql).to_arrow_table()
         finally:
             timer.cancel()
         for name in [name for name, table in self._known.items() if table.nbytes > _SMALL]:

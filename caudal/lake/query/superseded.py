@@ -26,6 +26,9 @@ _BASES = 2
 _FEW = 1 << 18
 """Rows of changes up to which the latest of them are held in memory: more cost little beside the rest of a query."""
 
+_READERS = 8
+"""Files that are read at once: for each of compressed CSV, DuckDB takes 32 MiB, however small it is."""
+
 _BATCH = 1 << 17
 _PART, _HASH, _TAIL = "_part", "_hash", "lake:keys"
 
@@ -124,10 +127,11 @@ class _Base:
             path.unlink(missing_ok=True)  # what is mapped stays until nobody uses it
 
     def _look_up(self, snapshot: Snapshot, files: Sequence[DataFile]) -> None:
-        """Learn about files, all by one query."""
-        if files:
-            found = self._matches([self._sources.rows(replace(snapshot, files=(file,))) for file in files])
-            self._files |= {file.path: one for file, one in zip(files, found, strict=True)}
+        """Learn about files, a few by one query: each is a reader with memory of its own."""
+        for start in range(0, len(files), _READERS):
+            some = files[start : start + _READERS]
+            found = self._matches([self._sources.rows(replace(snapshot, files=(file,))) for file in some])
+            self._files |= {file.path: one for file, one in zip(some, found, strict=True)}
 
     def _matches(self, parts: Sequence[str], tail: pa.Table | None = None) -> list[tuple[pa.Table, bool]]:
         """For each part, SQL of changes, the rows of the base with their keys, and whether one of these is later."""

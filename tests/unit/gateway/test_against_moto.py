@@ -3,39 +3,19 @@
 moto runs in this process: it is a library of 60 MB that the package's users never see.
 """
 
-import re
-import warnings
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError, ParamValidationError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.gateway.conftest import endpoint
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # of moto's own dependencies
-    from moto import mock_aws
+from tests.unit.gateway.differing import Difference, ask, explained, mock_aws, moto
 
 NAMES = st.sampled_from(["a", "b"])
 SHARDS = st.sampled_from(["shardId-000000000000", "shardId-000000000001", "shardId-000000000007", "none"])
 DATA = st.binary(min_size=1, max_size=8)
 KEYS = st.text("abcdef", min_size=1, max_size=3)
-
-
-class Difference(NamedTuple):
-    """Where moto and AWS's documentation part."""
-
-    operation: str
-    """A pattern of it, as the codes are: an error's, or "ok"."""
-    caudal: str
-    moto: str
-    reason: str
-    after: frozenset[str] = frozenset()
-    """Operations of which one must have succeeded before."""
 
 
 RESHARDED = frozenset({"split_shard", "merge_shards"})
@@ -73,28 +53,12 @@ KINESIS = st.one_of(
 )
 
 
-def ask(client, operation, members):
-    """What a call does: "ok" and the answer without ids and times, or the error's code."""
-    try:
-        if operation == "read":
-            token = client.get_shard_iterator(**members, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
-            return "ok", normal(client.get_records(ShardIterator=token)["Records"])
-        return "ok", normal(getattr(client, operation)(**members))
-    except ClientError as error:
-        return error.response["Error"]["Code"], None
-    except ParamValidationError:
-        return "invalid", None
-    except (AttributeError, TypeError, KeyError, IndexError, ValueError) as error:  # moto runs in this process
-        return f"fault: {type(error).__name__}", None
+def ask_kinesis(client, operation, members):
+    def read(**place):
+        token = client.get_shard_iterator(**place, ShardIteratorType="TRIM_HORIZON")["ShardIterator"]
+        return {"Records": client.get_records(ShardIterator=token)["Records"]}
 
-
-def normal(value):
-    """An answer without what no two services share."""
-    if isinstance(value, dict):
-        return {name: normal(each) for name, each in value.items() if name not in IDS and each not in (None, [])}
-    if isinstance(value, list):
-        return [normal(each) for each in value]
-    return "time" if isinstance(value, datetime) else value
+    return ask(read if operation == "read" else getattr(client, operation), members, IDS)
 
 
 IDS = {
@@ -103,14 +67,6 @@ IDS = {
     "WarmThroughput", "ConsumerCount", "StreamId",
 }
 """What caudal and moto make up each by itself, or one shows and the documentation leaves open."""
-
-
-def explained(operation, ours, theirs, done):
-    return any(
-        re.fullmatch(each.operation, operation) and re.fullmatch(each.caudal, ours) and re.fullmatch(each.moto, theirs)
-        and (not each.after or each.after & done)
-        for each in DIFFERENT
-    )
 
 
 @pytest.fixture(scope="module")
@@ -126,11 +82,10 @@ def test_kinesis_answers_as_moto_does_or_as_documented(ours, calls):
     for name in ours.list_streams()["StreamNames"]:
         ours.delete_stream(StreamName=name, EnforceConsumerDeletion=True)
     with mock_aws():
-        theirs = boto3.client("kinesis", region_name="us-east-1", aws_access_key_id="k", aws_secret_access_key="s")
-        done = set()
+        theirs, done = moto("kinesis"), set()
         for operation, members in [("create_stream", {"StreamName": "a", "ShardCount": 2}), *calls]:
-            (code, answer), (moto_code, moto_answer) = ask(ours, operation, members), ask(theirs, operation, members)
-            if (code, answer) != (moto_code, moto_answer) and explained(operation, code, moto_code, done):
+            mine, other = (ask_kinesis(client, operation, members) for client in (ours, theirs))
+            if mine != other and explained(DIFFERENT, operation, mine.told, other.told, done):
                 return  # from here on the two hold other things
-            assert (operation, code, answer) == (operation, moto_code, moto_answer)
-            done |= {operation} if code == "ok" else set()
+            assert (operation, mine) == (operation, other)
+            done |= {operation} if mine.told == "ok" else set()

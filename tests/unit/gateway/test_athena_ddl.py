@@ -105,7 +105,6 @@ def test_views_are_read_wherever_they_stand(sql):
 
 
 def test_what_is_not_served_is_refused_by_name(sql):
-    assert sql.fails("CREATE TABLE i (a int) LOCATION 's3://data/i/' TBLPROPERTIES ('table_type'='ICEBERG')").startswith("NOT_SUPPORTED: Iceberg")
     assert sql.fails("CREATE TABLE o WITH (format = 'ORC') AS SELECT 1 AS a").startswith("NOT_SUPPORTED: format ORC")
     assert sql.fails("CREATE TABLE o WITH (bucket_count = 2) AS SELECT 1 AS a").startswith("INVALID_TABLE_PROPERTY: ")
     assert sql.fails("MERGE INTO t USING s ON 1 = 1").startswith("SYNTAX_ERROR: ")

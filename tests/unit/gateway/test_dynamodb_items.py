@@ -156,7 +156,7 @@ def test_a_condition_holds_or_not(db, text, holds):
     ("if_not_exists(a, :v)", {":v"}, "The function is not allowed in a condition expression; function: if_not_exists"),
     ("((a = :v))", {":v"}, "Invalid ConditionExpression: The expression has redundant parentheses;"),
     ("a = a", (), "The first operand must be distinct from the remaining operands for this operator or function; operator: =, first operand: [a]"),
-    ("a BETWEEN :v AND :u", {":v", ":u"}, "The BETWEEN operator requires upper bound to be greater than or equal to lower bound"),
+    ("a BETWEEN :v AND :u", {":v", ":u"}, "The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: {S::v}, upper bound operand: AttributeValue: {S::u}"),
     (" ", (), "Invalid ConditionExpression: The expression can not be empty;"),
     ("size(a)", (), "The function is not allowed to be used this way in an expression"),
     ("a = begins_with(a, :v)", {":v"}, "The function is not allowed to be used this way in an expression"),

@@ -106,6 +106,15 @@ def test_a_filter_sees_items_after_the_limit_and_counts_them(orders):
         query, db=orders, text="customer = :c", c={"S": "c0"}, FilterExpression="placed = :c")
 
 
+@pytest.mark.parametrize("which,key,names", [("by_amount", "customer = :c", {}), ("by_only_status", "#s = :c", {"#s": "status"})])
+def test_what_an_index_does_not_hold_a_query_may_not_filter_by_and_a_scan_does_not_see(orders, which, key, names):
+    text, values = "#o = :c AND attribute_exists(#o) AND extra = :c", {"c": {"S": "c0"}}
+    message = f"One or more parameter values were invalid: Secondary index {which} does not project one or more filter attributes: [extra, other]"
+    assert told(query, db=orders, text=key, index=which, names={**names, "#o": "other"}, FilterExpression=text, **values) == message
+    found = orders.scan(TableName="orders", IndexName=which, FilterExpression="attribute_exists(#o)", ExpressionAttributeNames={"#o": "other"})
+    assert (found["Count"], found["ScannedCount"]) == (0, 30)
+
+
 def test_segments_of_a_scan_are_all_of_it_once(orders):
     def segment(n):
         return orders.scan(TableName="orders", Segment=n, TotalSegments=3)["Items"]
@@ -249,3 +258,43 @@ def test_writers_of_one_counter_lose_no_count(aws):
     for thread in threads:
         thread.join()
     assert db.get_item(TableName="count", Key={"id": {"S": "a"}})["Item"]["n"] == {"N": "80"}
+
+
+UNITS, MORE = ({"ReadCapacityUnits": n, "WriteCapacityUnits": n} for n in (1, 2))
+
+
+def test_a_table_goes_over_to_provisioned_throughput_and_back(aws):
+    db = aws.client("dynamodb")
+    db.create_table(TableName="units", **keyed(id="S", n="N", g="S"), GlobalSecondaryIndexes=[index("by_g", "g")])
+
+    def change(**given):
+        return db.update_table(TableName="units", **given)["TableDescription"]
+
+    assert "Neither ReadCapacityUnits nor WriteCapacityUnits can be specified when BillingMode is PAY_PER_REQUEST" in told(change, ProvisionedThroughput=UNITS)
+    assert told(change, BillingMode="PROVISIONED") == "One or more parameter values were invalid: ProvisionedThroughput must be specified when BillingMode is PROVISIONED"
+    assert told(change, BillingMode="PROVISIONED", ProvisionedThroughput=UNITS) == "One or more parameter values were invalid: ProvisionedThroughput must be specified for index: by_g"
+    update = {"Update": {"IndexName": "by_g", "ProvisionedThroughput": MORE}}
+    made = change(BillingMode="PROVISIONED", ProvisionedThroughput=UNITS, GlobalSecondaryIndexUpdates=[update])
+    assert [each["ProvisionedThroughput"]["WriteCapacityUnits"] for each in (made, made["GlobalSecondaryIndexes"][0])] == [1, 2]
+    assert "BillingModeSummary" not in made
+    assert told(change, ProvisionedThroughput=UNITS) == (
+        "The provisioned throughput for the table will not change. The requested value equals the current value. Current ReadCapacityUnits provisioned for the table: 1. "
+        "Requested ReadCapacityUnits: 1. Current WriteCapacityUnits provisioned for the table: 1. Requested WriteCapacityUnits: 1. "
+        "Refer to the Amazon DynamoDB Developer Guide for current limits and how to request higher limits.")
+    assert change(ProvisionedThroughput=MORE)["ProvisionedThroughput"]["ReadCapacityUnits"] == 2
+    made = change(BillingMode="PAY_PER_REQUEST")
+    assert [each["ProvisionedThroughput"]["WriteCapacityUnits"] for each in (made, made["GlobalSecondaryIndexes"][0])] == [0, 0]
+    assert made["BillingModeSummary"]["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_a_change_of_a_table_that_is_none_is_refused_in_aws_words(aws):
+    db = aws.client("dynamodb")
+    db.create_table(TableName="kept", **keyed(id="S"))
+    gone = [{"Delete": {"IndexName": name}} for name in ("one", "two")]
+    assert told(db.update_table, TableName="kept").startswith("At least one of ProvisionedThroughput, BillingMode, UpdateStreamEnabled, GlobalSecondaryIndexUpdates")
+    assert "GlobalSecondaryIndexUpdate.Delete must not be null" in told(db.update_table, TableName="kept", GlobalSecondaryIndexUpdates=[{}])
+    assert "Only one global secondary index update per index" in told(db.update_table, TableName="kept", GlobalSecondaryIndexUpdates=gone[:1] * 2)
+    assert "Only 1 online index can be created or deleted" in refused(
+        db.update_table, "LimitExceededException", TableName="kept", GlobalSecondaryIndexUpdates=gone)["Error"]["Message"]
+    told_all = refused(db.update_table, "ResourceNotFoundException", TableName="nowhere", DeletionProtectionEnabled=True)
+    assert told_all["Error"]["Message"] == "Requested resource not found: Table: nowhere not found"

@@ -147,8 +147,10 @@ def test_the_pipelines_tables_are_there_and_cannot_be_changed(tmp_path):
         quantity: int
 
     with endpoint(tmp_path, pipeline) as aws:
-        glue = aws.client("glue")
+        glue, catalog = aws.client("glue"), aws.stages.catalog
+        catalog.begin_shadow("purchase", pipeline.tables["purchase"].lake["purchase"], "")  # `caudal rebuild` is at work
         assert [t["Name"] for t in glue.get_tables(DatabaseName="corner")["TableList"]] == ["purchase", "purchase_history"]
+        assert refused(glue.get_table, DatabaseName="corner", Name="purchase__shadow") == "EntityNotFoundException"
         found = glue.get_table(DatabaseName="corner", Name="purchase")["Table"]
         assert found["StorageDescriptor"]["Columns"] == [{"Name": "order_id", "Type": "string"}, {"Name": "quantity", "Type": "bigint"}]
         assert refused(glue.delete_table, DatabaseName="corner", Name="purchase") == "InvalidInputException"

@@ -1,0 +1,1 @@
+"""What Athena does with Iceberg tables; imported when a statement first names one."""

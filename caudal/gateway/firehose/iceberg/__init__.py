@@ -1,0 +1,1 @@
+"""Delivery to Iceberg tables of the Data Catalog."""
