@@ -185,10 +185,7 @@ class App:
             raise AwsError("AccessDeniedException", "this endpoint answers to no page of another origin", status=403)
 
     async def _send(self, response: Response, receive: Receive, send: Send) -> None:
-        headers = [(name.encode(), value.encode("latin-1", "replace")) for name, value in response.headers.items()]
-        if isinstance(response.body, bytes):
-            headers.append((b"content-length", str(len(response.body)).encode()))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.start", "status": response.status, "headers": response.lines()})
         if isinstance(response.body, bytes):
             await send({"type": "http.response.body", "body": response.body})
             return

@@ -1,12 +1,12 @@
 """HTTP as the AWS endpoint speaks it: what one client asks alone is answered at once, and what is no HTTP is refused."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from caudal.gateway.http2 import EitherProtocol
-from caudal.gateway.wire import Response
 
 QUICK_BYTES = 64 << 10
 """The largest request that is answered at once."""
@@ -37,26 +37,51 @@ class AwsHttp(EitherProtocol):
         if self._is_reading:
             self._held = cycle, app
         else:
-            super()._start_asgi_task(cycle, app)
+            super()._start_asgi_task(cycle, self._whole(cycle, app))
 
     def _begin(self, cycle: Any, app: Any) -> None:
         """Answer a request at once, or begin a task that does."""
         if not cycle.more_body and len(cycle.body) <= QUICK_BYTES and not self.transport.is_closing():
             response = app.at_once(self, cycle.scope, cycle.body)
             if response is not None:
-                self._answer(cycle, response)
+                assert isinstance(response.body, bytes)
+                self._answer(cycle, response.status, response.lines(), response.body)
                 return
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, self._whole(cycle, app))
 
-    def _answer(self, cycle: Any, response: Response) -> None:
-        """Send an answer whose body is bytes, in one piece."""
-        assert isinstance(response.body, bytes)
-        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        lines += [f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in response.headers.items()]
+    def _whole(self, cycle: Any, app: Any) -> Any:
+        """The application, whose short answers go out in one piece.
+
+        A client that gets the head alone, because we are killed, may take the answer for an empty one: botocore does.
+        """
+        async def run(scope: dict[str, Any], receive: Any, send: Any) -> None:
+            head: dict[str, Any] = {}
+
+            async def send_whole(message: dict[str, Any]) -> None:
+                nonlocal head
+                if message["type"] == "http.response.start":
+                    head = message
+                    return
+                body = message.get("body", b"")
+                start, head = head, {}
+                if start and len(body) <= QUICK_BYTES and (b"content-length", b"%d" % len(body)) in start["headers"]:
+                    if not self.transport.is_closing():
+                        self._answer(cycle, start["status"], start["headers"], body)
+                    return
+                if start:
+                    await send(start)
+                await send(message)
+
+            await app(scope, receive, send_whole)
+
+        return run
+
+    def _answer(self, cycle: Any, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
+        """Send an answer in one piece."""
+        lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
         if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
-        lines.append(b"content-length: %d\r\n\r\n" % len(response.body))
-        self.transport.write(b"".join((STATUS_LINE[response.status], *lines, response.body)))
+        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
             self.transport.close()

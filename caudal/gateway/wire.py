@@ -40,6 +40,11 @@ class Response(NamedTuple):
     headers: Headers
     body: bytes | Iterator[bytes]
 
+    def lines(self) -> list[tuple[bytes, bytes]]:
+        """The headers as they are sent, with the length of a body that is bytes."""
+        lines = [(name.encode("latin-1", "replace"), value.encode("latin-1", "replace")) for name, value in self.headers.items()]
+        return [*lines, (b"content-length", b"%d" % len(self.body))] if isinstance(self.body, bytes) else lines
+
 
 class Call(NamedTuple):
     """An operation that a request asks for, with its members as the client gave them."""
