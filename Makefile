@@ -22,7 +22,7 @@ test-faults: .venv/ready
 	CAUDAL_FAULT_ROUNDS=200 $(BIN)/python -m pytest tests/faults -s
 
 bench: .venv/ready
-	for name in deliver functions puts commits current freshness query foreign iceberg memory quality recommend; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in deliver functions puts commits current freshness query foreign iceberg memory quality recommend aws; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 .venv/ready: pyproject.toml build_caudal.py $(wildcard caudal/ingest/transform/compiled/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "caudal needs Python 3.11 or newer")'

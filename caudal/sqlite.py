@@ -3,15 +3,16 @@
 import threading
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import apsw
 
 from caudal.bell import Bell
-from caudal.errors import BackendError, InvalidItem, Unavailable
+from caudal.errors import BackendError, CaudalError, InvalidItem, Unavailable
+from caudal.hurry import Later, hurries, may_wait
 
 T = TypeVar("T")
 
@@ -52,7 +53,8 @@ class Database:
             self._writer = self._connect()
             self._writer.execute("PRAGMA journal_mode=WAL").get  # noqa: B018 - runs the statement
             self._writer.execute("PRAGMA synchronous=FULL")
-            self._writer.execute(f"PRAGMA wal_autocheckpoint={WAL_PAGES}")
+            self._writer.set_wal_hook(self._committed)
+        self._is_long = False
         self.bell = Bell(path)
         """Rings after each commit."""
 
@@ -67,10 +69,12 @@ class Database:
 
         Whoever comes first leads: it commits the work of all who wait, one fsync for many, then wakes them and hands
         over to the first who came meanwhile. If `work` raises, its own writes are undone, its caller gets the
-        exception, and the others go on.
+        exception, and the others go on. Who is in a hurry (see `hurry`) waits for no other writer, and gets Later.
         """
         job = _Job(work)
         with self._queue:
+            if self._led or self._is_long:
+                may_wait()
             self._jobs.append(job)
             first, self._led = not self._led, True
             job.leads = first
@@ -88,8 +92,8 @@ class Database:
 
     def _lead(self) -> None:
         with self._queue:
-            jobs = list(self._jobs)
-            self._jobs.clear()
+            # In a hurry nobody waited, so the first job is the leader's own: those who came since may wait, and do it again.
+            jobs = [self._jobs.popleft() for _ in range(1 if hurries() else len(self._jobs))]
         try:
             self._commit(jobs)
         finally:
@@ -111,9 +115,12 @@ class Database:
     def _commit(self, jobs: list[_Job[Any]]) -> None:
         try:
             with translated(self.path):
-                self._writer.execute("BEGIN IMMEDIATE")
-                for job in jobs:
-                    self._run(job)
+                self._begin()
+                if len(jobs) == 1:
+                    jobs[0].value = jobs[0].work(self._writer)
+                else:
+                    for job in jobs:
+                        self._run(job)
                 self._writer.execute("COMMIT")
         except BaseException as error:
             for job in jobs:
@@ -124,6 +131,28 @@ class Database:
             for job in jobs:
                 job.done = True
         self.bell.ring()
+
+    def _begin(self) -> None:
+        """Begin to write, once no other process does."""
+        if not hurries():
+            self._writer.execute("BEGIN IMMEDIATE")
+            return
+        self._writer.set_busy_timeout(0)
+        try:
+            self._writer.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            raise Later from None
+        finally:
+            self._writer.set_busy_timeout(BUSY_MS)
+
+    def _committed(self, db: apsw.Connection, name: str, pages: int) -> int:
+        """After each commit, with the log's length: move a long one into the file, which takes longer than a commit."""
+        self._is_long = pages >= WAL_PAGES
+        if self._is_long and not hurries():
+            self._is_long = False
+            with suppress(apsw.Error):  # a later commit tries it again
+                db.wal_checkpoint(name)
+        return apsw.SQLITE_OK
 
     def _run(self, job: _Job[Any]) -> None:
         self._writer.execute("SAVEPOINT job")
@@ -196,24 +225,33 @@ class ReadTransaction:
             self._db.execute("ROLLBACK")
 
 
-@contextmanager
-def translated(path: Path) -> Iterator[None]:
-    """Turn SQLite's errors into caudal's."""
-    try:
-        yield
-    except (apsw.BusyError, apsw.LockedError) as error:
-        raise Unavailable(f"{path}: another process holds the database: {error}", hint="try again") from error
-    except apsw.FullError as error:
-        raise Unavailable(f"{path}: the disk is full", hint="free some space, then try again") from error
-    except (apsw.ReadOnlyError, apsw.CantOpenError, apsw.PermissionsError) as error:
-        raise BackendError(f"{path}: cannot be written: {error}", hint="check the folder and its permissions") from error
-    except (apsw.NotADBError, apsw.CorruptError) as error:
-        raise BackendError(f"{path}: not a database, or damaged: {error}", hint="restore it from a copy") from error
-    except apsw.IOError as error:
-        raise Unavailable(f"{path}: the disk failed: {error}", hint="check the disk, then try again") from error
-    except apsw.TooBigError as error:
-        raise InvalidItem(f"{path}: more than SQLite holds in one place (1 GB)", hint="write less at once") from error
-    except apsw.Error as error:
-        raise BackendError(f"{path}: SQLite says: {error}") from error
-    except OSError as error:
-        raise BackendError(f"{path}: {error.strerror}", hint="check the folder and its permissions") from error
+class translated:
+    """Turns SQLite's errors into caudal's: `with translated(path):`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, apsw.Error | OSError):
+            raise _translation(self._path, error) from error
+
+
+def _translation(path: Path, error: apsw.Error | OSError) -> CaudalError:
+    if isinstance(error, apsw.BusyError | apsw.LockedError):
+        return Unavailable(f"{path}: another process holds the database: {error}", hint="try again")
+    if isinstance(error, apsw.FullError):
+        return Unavailable(f"{path}: the disk is full", hint="free some space, then try again")
+    if isinstance(error, apsw.ReadOnlyError | apsw.CantOpenError | apsw.PermissionsError):
+        return BackendError(f"{path}: cannot be written: {error}", hint="check the folder and its permissions")
+    if isinstance(error, apsw.NotADBError | apsw.CorruptError):
+        return BackendError(f"{path}: not a database, or damaged: {error}", hint="restore it from a copy")
+    if isinstance(error, apsw.IOError):
+        return Unavailable(f"{path}: the disk failed: {error}", hint="check the disk, then try again")
+    if isinstance(error, apsw.TooBigError):
+        return InvalidItem(f"{path}: more than SQLite holds in one place (1 GB)", hint="write less at once")
+    if isinstance(error, apsw.Error):
+        return BackendError(f"{path}: SQLite says: {error}")
+    return BackendError(f"{path}: {error.strerror}", hint="check the folder and its permissions")

@@ -1,12 +1,66 @@
-"""HTTP as the AWS endpoint speaks it: what is no HTTP at all is refused as AWS's clients can read it."""
+"""HTTP as the AWS endpoint speaks it: what one client asks alone is answered at once, and what is no HTTP is refused."""
+
+from typing import Any
 
 import msgspec
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from caudal.gateway.http2 import EitherProtocol
+from caudal.gateway.wire import Response
+
+QUICK_BYTES = 64 << 10
+"""The largest request that is answered at once."""
 
 
 class AwsHttp(EitherProtocol):
     """HTTP/1.1 or HTTP/2, with an error of AWS's shape for what is neither."""
+
+    _is_reading = False
+    _held: tuple[Any, Any] | None = None
+    """A request whose head is read, and who answers it."""
+
+    def data_received(self, data: bytes) -> None:
+        self._is_reading = True
+        try:
+            super().data_received(data)
+        finally:
+            self._is_reading = False
+            if self._held is not None and not _is_short_of_little(self._held[0]):
+                (cycle, app), self._held = self._held, None
+                self._begin(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._held = None
+        super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if self._is_reading:
+            self._held = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _begin(self, cycle: Any, app: Any) -> None:
+        """Answer a request at once, or begin a task that does."""
+        if not cycle.more_body and len(cycle.body) <= QUICK_BYTES and not self.transport.is_closing():
+            response = app.at_once(self, cycle.scope, cycle.body)
+            if response is not None:
+                self._answer(cycle, response)
+                return
+        super()._start_asgi_task(cycle, app)
+
+    def _answer(self, cycle: Any, response: Response) -> None:
+        """Send an answer whose body is bytes, in one piece."""
+        assert isinstance(response.body, bytes)
+        lines = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        lines += [f"{name}: {value}\r\n".encode("latin-1", "replace") for name, value in response.headers.items()]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close\r\n")
+        lines.append(b"content-length: %d\r\n\r\n" % len(response.body))
+        self.transport.write(b"".join((STATUS_LINE[response.status], *lines, response.body)))
+        cycle.response_started = cycle.response_complete = True
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
         body = msgspec.json.encode({"__type": "BadRequest", "message": msg, "Message": msg})
@@ -16,3 +70,10 @@ class AwsHttp(EitherProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+def _is_short_of_little(cycle: Any) -> bool:
+    """Whether a call's body is on its way, behind its head, and may be one that is answered at once."""
+    if not cycle.more_body or cycle.waiting_for_100_continue or len(cycle.body) > QUICK_BYTES:
+        return False
+    return any(name == b"x-amz-target" for name, _ in cycle.scope["headers"])

@@ -53,6 +53,12 @@ class Operation:
         """Members of the answer."""
         return self.model.output_shape.members if self.model.output_shape is not None else {}
 
+    @cached_property
+    def events(self) -> str | None:
+        """The member of the answer that is a stream of events."""
+        shape = self.model.get_event_stream_output()
+        return next(name for name, member in self.outputs.items() if member.name == shape.name) if shape is not None else None
+
     def status_of(self, code: str, otherwise: int) -> int:
         """HTTP status of an error of that code, if the model knows it."""
         for shape in self.model.error_shapes:

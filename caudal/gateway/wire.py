@@ -3,6 +3,7 @@
 json 1.0 and 1.1 (`X-Amz-Target`), rest-json (by method and path) and, for STS, query (a form in, XML out).
 """
 
+import random
 import re
 import uuid
 import zlib
@@ -143,14 +144,12 @@ def answer(call: Call, made: Mapping[str, Any] | None) -> Response:
     made = made or {}
     if call.model.protocol == "query":
         return _answer_query(call, made)
-    shape = call.operation.model.output_shape
-    stream = call.operation.model.get_event_stream_output() if call.operation.model.has_event_stream_output else None
-    if stream is not None:
-        name = next(name for name, member in call.operation.outputs.items() if member.name == stream.name)
-        write = call.operation.codec.writer(stream)
+    name = call.operation.events
+    if name is not None:
+        write = call.operation.codec.writer(call.operation.outputs[name])
         events: Iterable[Mapping[str, Any]] = made[name]
         return Response(200, _headers("application/vnd.amazon.eventstream"), frames(write(event) for event in events))
-    if call.model.protocol == "rest-json" and shape is not None:
+    if call.model.protocol == "rest-json" and call.operation.outputs:
         return _answer_rest(call, made)
     body = msgspec.json.encode(call.operation.write(made))
     return Response(200, _json_headers(call, body), body)
@@ -165,7 +164,8 @@ def _json_headers(call: Call, body: bytes) -> Headers:
 
 
 def _headers(kind: str) -> Headers:
-    return {"content-type": kind, "x-amzn-requestid": str(uuid.uuid4())}
+    # A name, not a secret: the operating system need not be asked for it.
+    return {"content-type": kind, "x-amzn-requestid": str(uuid.UUID(int=random.getrandbits(128), version=4))}
 
 
 def _answer_rest(call: Call, made: Mapping[str, Any]) -> Response:

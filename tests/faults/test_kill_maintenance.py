@@ -30,7 +30,7 @@ class Workers:
 
     def __init__(self, folder, chance):
         self.folder, self.chance, self.running, self.kills, self.did = folder, chance, {}, Counter(), Counter()
-        self.ready, self.longest = set(), 3.0
+        self.ready, self.longest, self.half = set(), 3.0, {}
 
     def start(self, name):
         command = {
@@ -41,10 +41,12 @@ class Workers:
         self.running[name] = subprocess.Popen([sys.executable, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         os.set_blocking(self.running[name].stdout.fileno(), False)
         self.ready.discard(name)
+        self.half[name] = b""  # of a line
 
     def hear(self, name):
         """Count what a maintainer says that it did."""
-        for line in (self.running[name].stdout.read() or b"").splitlines():
+        *lines, self.half[name] = (self.half[name] + (self.running[name].stdout.read() or b"")).split(b"\n")
+        for line in lines:
             if line == b"ready":
                 self.ready.add(name)
             elif line.count(b" ") == 3:

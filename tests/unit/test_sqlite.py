@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import apsw
 import pytest
 
+from caudal import hurry
 from caudal.errors import BackendError, InvalidItem, Unavailable
 from caudal.sqlite import ReadTransaction, open_database, translated
 
@@ -255,3 +256,79 @@ def test_a_caller_that_is_made_the_leader_before_it_waits_does_not_lead_twice(db
         thread.join(20)
     assert found == [2]
     assert db.transact(lambda connection: 3) == 3
+
+
+def waits_for_none(db, x):
+    """Insert in a hurry; whether it was done."""
+    try:
+        with hurry.at_once():
+            db.transact(insert(x))
+    except hurry.Later:
+        return False
+    return True
+
+
+def test_who_is_in_a_hurry_writes_if_nobody_else_does(db):
+    assert waits_for_none(db, 1)
+    assert rows(db) == [1]
+    with pytest.raises(BackendError), hurry.at_once():
+        db.transact(insert(1))
+    assert waits_for_none(db, 2)
+    assert rows(db) == [1, 2]
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_other_threads(db):
+    under_way, go_on = threading.Event(), threading.Event()
+
+    def slow(connection):
+        under_way.set()
+        assert go_on.wait(10)
+        return insert(1)(connection)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(db.transact, slow)
+        assert under_way.wait(10)
+        assert not waits_for_none(db, 2)
+        go_on.set()
+        first.result(10)
+    assert rows(db) == [1]
+
+
+def test_who_is_in_a_hurry_does_not_wait_for_other_processes_and_those_who_came_since_do(db, tmp_path):
+    other = apsw.Connection(str(tmp_path / "a.db"))
+    other.execute("BEGIN IMMEDIATE")
+    begin, waiting = db._begin, []
+
+    def begin_once_another_waits():
+        if hurry.hurries():
+            waiting.append(pool.submit(db.transact, insert(2)))
+            while not db._jobs:
+                pass
+        begin()
+
+    with ThreadPoolExecutor(1) as pool:
+        db._begin = begin_once_another_waits
+        assert not waits_for_none(db, 1)
+        other.execute("COMMIT")
+        waiting[0].result(10)
+    other.close()
+    assert rows(db) == [2]
+
+
+def test_who_is_in_a_hurry_leaves_the_move_of_a_long_log_to_others(db, monkeypatch):
+    monkeypatch.setattr("caudal.sqlite.WAL_PAGES", 30)
+    done = 0
+    while waits_for_none(db, done):
+        done += 1
+        assert done < 100
+    assert done > 10
+    db.transact(insert(done))  # moves it
+    assert waits_for_none(db, done + 1)
+    assert rows(db) == list(range(done + 2))
+
+
+def test_the_log_stays_short(db, tmp_path, monkeypatch):
+    monkeypatch.setattr("caudal.sqlite.WAL_PAGES", 30)
+    for x in range(300):
+        db.transact(insert(x))
+    assert (tmp_path / "a.db-wal").stat().st_size < 40 * 4200

@@ -6,6 +6,7 @@ process that dies anywhere neither loses a change nor tells one twice.
 
 import base64
 import threading
+import time
 import uuid
 from functools import partial
 from typing import Any
@@ -25,6 +26,10 @@ from caudal.records import Positions, Records
 READ_BYTES = 1 << 20
 WAIT_SECONDS = 0.25
 """How long a forwarder waits for news before it sees whether its table goes elsewhere."""
+REST_SECONDS = 0.02
+"""How long it lets further changes come before it forwards them together, so that it takes little from those who write."""
+TRIM_SECONDS = 10.0
+"""How often it forgets how far it had come before."""
 
 
 class Forwarder:
@@ -37,6 +42,7 @@ class Forwarder:
         self._threads: dict[str, Background] = {}
         self._holds: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._trims: dict[str, float] = {}
 
     def start(self) -> None:
         """Go on where an earlier process stopped."""
@@ -94,6 +100,7 @@ class Forwarder:
                 self._stop.wait(GATHER_SECONDS)
             with self.held(name):
                 self._forward(self._account.find(name), positions)
+            self._stop.wait(REST_SECONDS)
         return False
 
     def _by(self, name: str, journal: str) -> Destination | None:
@@ -109,26 +116,31 @@ class Forwarder:
         last = stream.read(destination.journal, 0, end - 1)
         return msgspec.json.decode(last.raw(0), type=dict[int, int], strict=False)
 
-    def _forward(self, table: Table, positions: Positions) -> None:
+    def _forward(self, table: Table, reached: Positions) -> None:
+        """Forward what is new in all shards, in one transaction."""
         stream, destination = self._cloud.stages.stream, table.destination
         assert destination is not None
+        positions = dict(reached)
+        records: list[Any] = []
         for shard, ends in stream.ends(table.name).items():
             start = max(positions.get(shard, 0), ends.oldest)
             stop = ends.next if destination.until is None else destination.until[shard]
-            if stop <= start or self._stop.is_set():
-                continue
-            run = stream.read(table.name, shard, start, READ_BYTES)[: stop - start]
-            positions[shard] = run.next
-            kinesis = self._cloud.service("kinesis").streams
-            live = kinesis.find(StreamName=destination.stream)
-            beside = {destination.journal: [(b"", msgspec.json.encode(positions))]}
-            records = self._records(table, destination, run)
-            if self._disorder:
-                again = max(ends.oldest, destination.since.get(shard, 0), start - WINDOW)
-                before = self._records(table, destination, stream.read(table.name, shard, again, READ_BYTES)[: start - again])
-                records = disordered(records, before, f"{self._disorder}/{shard}/{start}")
-            kinesis.put(live, records, beside)
-        if isinstance(stream, SupportsRetention):
+            if stop > start:
+                run = stream.read(table.name, shard, start, READ_BYTES)[: stop - start]
+                positions[shard] = run.next
+                found = self._records(table, destination, run)
+                if self._disorder:
+                    again = max(ends.oldest, destination.since.get(shard, 0), start - WINDOW)
+                    before = self._records(table, destination, stream.read(table.name, shard, again, READ_BYTES)[: start - again])
+                    found = disordered(found, before, f"{self._disorder}/{shard}/{start}")
+                records += found
+        if self._stop.is_set() or positions == reached:
+            return
+        kinesis = self._cloud.service("kinesis").streams
+        beside = {destination.journal: [(b"", msgspec.json.encode(positions))]}
+        kinesis.put(kinesis.find(StreamName=destination.stream), records, beside)
+        if isinstance(stream, SupportsRetention) and time.monotonic() > self._trims.get(destination.journal, 0.0):
+            self._trims[destination.journal] = time.monotonic() + TRIM_SECONDS
             stream.trim(destination.journal, stream.now(destination.journal))
 
     def _records(self, table: Table, destination: Destination, run: Records) -> list[Any]:

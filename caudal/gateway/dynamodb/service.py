@@ -11,6 +11,7 @@ class DynamoDB(Writing):
     parameters and PartiQL are refused by name.
     """
 
+    quick = frozenset({"GetItem", "PutItem", "UpdateItem", "DeleteItem"})
     shapes = {
         "AttributeValue": (read_value, write_value), "Key": (read_item, write_item), "AttributeMap": (read_item, write_item),
         "PutItemInputAttributeMap": (read_item, write_item), "ExpressionAttributeValueMap": (read_item, write_item),

@@ -217,7 +217,7 @@ def size_of(value: Any) -> int:
     if kind is bool or value is None:
         return 1
     if kind is int or kind is Decimal:
-        digits = len(Decimal(value).normalize(_EXACT).as_tuple().digits)
+        digits = len(str(abs(value)).rstrip("0")) or 1 if kind is int else len(value.normalize(_EXACT).as_tuple().digits)
         return (digits + 1) // 2 + 1 + int(value < 0)
     if kind is set:
         return sum(map(size_of, value))

@@ -12,6 +12,7 @@ from caudal.gateway.dynamodb.reading import Reading
 from caudal.gateway.dynamodb.throughput import CODE
 from caudal.gateway.dynamodb.values import invalid, size_of_item
 from caudal.gateway.faults import AwsError
+from caudal.hurry import may_wait
 from caudal.ingest.store import Modify, Put
 from caudal.records import Item as Attributes
 
@@ -44,6 +45,8 @@ class Writing(Reading):
         return self._write(actions.update(self.account.find(TableName), {**given, "Key": Key}), ReturnValues, given)
 
     def _write(self, action: Action, returns: str, given: Answer) -> Answer:
+        if given.get("ReturnItemCollectionMetrics") == "SIZE":
+            may_wait()  # for a look at the whole collection
         self.account.store.write([self.throughput.write(action)])
         return {
             "Attributes": actions.returned(returns, action),

@@ -25,6 +25,8 @@ from caudal.gateway.firehose.sources import Places, Source
 
 PLACE = "firehose.place"
 WAIT_SECONDS = 0.25
+GATHER_SECONDS = 0.02
+"""How long it lets further records come before it looks again: single ones are no work for it."""
 READ_BYTES = 4 << 20
 PARTITIONS = 500
 """Partitions at once, where AWS's limits are on."""
@@ -101,7 +103,9 @@ class Delivery(Background):
             age = time.monotonic() - oldest
             if records and age >= settings.buffer_seconds:
                 return records, stop
-            if not found:
+            if found:
+                self.stop.wait(min(GATHER_SECONDS, max(0.0, settings.buffer_seconds - age)))
+            else:
                 self._source.wait(stop, min(WAIT_SECONDS, settings.buffer_seconds - age) if records else WAIT_SECONDS)
         return [], places
 

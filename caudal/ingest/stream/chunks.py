@@ -3,6 +3,7 @@
 The embedded store appends here in the very transaction that changes an item, so that a write and its change are one.
 """
 
+from array import array
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -108,7 +109,7 @@ def _append_chunk(db: apsw.Connection, where: Place, shard: int, records: Sequen
     size = len(data)
     if size >= COMPRESS_FROM:
         data = _zstd.compress(data, asbytes=True)
-    lengths = np.fromiter(map(len, records), np.uint32, len(records)).tobytes()
+    lengths = array("I", map(len, records)).tobytes()
     db.execute("INSERT INTO chunk (id, records, time, size, total, lengths, data) VALUES (?, ?, ?, ?, ?, ?, ?)",
                (first, len(records), time, size, total + size, lengths, data))
     return int(first - low)

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from caudal.config import StreamConfig
 from caudal.errors import CaudalError, Throttled, Unavailable
+from caudal.hurry import may_wait
 from caudal.ingest.stream.port import Gate, Stream, SupportsBackpressure, SupportsGate
 from caudal.records import Positions
 
@@ -50,8 +51,11 @@ class Backpressure:
 
     def _look(self, name: str, now: float) -> None:
         """Measure, unless another thread does; what cannot be measured now holds nobody back."""
-        if not self._looking.acquire(blocking=name not in self._looks):
-            return
+        if not self._looking.acquire(blocking=False):
+            if name in self._looks:
+                return
+            may_wait()
+            self._looking.acquire()
         try:
             stream = self._stream()
             if not isinstance(stream, SupportsBackpressure):
@@ -67,9 +71,13 @@ class Backpressure:
     def _waiting(self, stream: SupportsBackpressure, name: str) -> int:
         """Bytes that the slowest delivery lacks. All that is held is an upper limit, which needs no look at the lake."""
         held = stream.waiting_bytes(name, {})
-        return held if held < SLOW_FROM * self._limit else waiting_bytes(stream, name, self._reached(name))
+        if held < SLOW_FROM * self._limit:
+            return held
+        may_wait()
+        return waiting_bytes(stream, name, self._reached(name))
 
     def _hold(self, name: str) -> None:
+        may_wait()
         share = self._shares[name]
         if share < 1:
             time.sleep(SLOWEST_SECONDS * (share - SLOW_FROM) / (1 - SLOW_FROM))

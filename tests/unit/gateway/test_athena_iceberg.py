@@ -1,8 +1,10 @@
 """Iceberg tables through Athena."""
 
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, time
 from decimal import Decimal
 from itertools import count
+from uuid import UUID
 
 import duckdb
 import pyarrow as pa
@@ -21,8 +23,10 @@ from pyiceberg.manifest import (
     ManifestEntryStatus,
     ManifestWriterV2,
 )
+from pyiceberg.schema import Schema
 from pyiceberg.table.update.snapshot import _FastAppendFiles
 from pyiceberg.typedef import Record
+from pyiceberg.types import FixedType, LongType, NestedField, TimestamptzType, TimeType, UUIDType
 
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.test_athena import Sql
@@ -359,6 +363,27 @@ def test_deletes_of_other_engines_are_read_and_packed_away(sql):
     sql.run("OPTIMIZE merged REWRITE DATA USING BIN_PACK")
     assert sql.rows('SELECT record_count FROM "merged$files" WHERE content = 0') == [["3"]]
     assert sql.rows("SELECT count(*) FROM merged") == [["3"]]
+
+
+def test_every_type_goes_in_and_comes_out(sql):
+    sql.run("""CREATE TABLE nested WITH (table_type = 'ICEBERG') AS SELECT ARRAY[TIMESTAMP '2026-01-01 00:00:00.123456'] AS l,
+        MAP(ARRAY['k'], ARRAY[TIMESTAMP '2026-01-01 00:00:00']) AS m, CAST(ROW(TIMESTAMP '2026-01-01 00:00:00', 1) AS ROW(a timestamp, b integer)) AS r,
+        X'01' AS bin, true AS ok, REAL '1.5' AS f, 1e0 AS d, CAST(1 AS smallint) AS sm""")
+    sql.run("UPDATE nested SET ok = false")
+    assert sql.rows("SELECT * FROM nested") == [[
+        "[2026-01-01 00:00:00.123456]", "{k=2026-01-01 00:00:00.000000}", "{a=2026-01-01 00:00:00.000000, b=1}", "01", "false", "1.5", "1.0", "1"]]
+    make(sql, "declared", "l array<timestamp>, r struct<a:timestamp,b:int>")
+    sql.run("INSERT INTO declared SELECT l, r FROM nested")
+    assert sql.rows("SELECT l[1], r.a FROM declared") == [["2026-01-01 00:00:00.123456", "2026-01-01 00:00:00.000000"]]
+    kinds = {"u": UUIDType(), "t": TimeType(), "f": FixedType(2), "z": TimestamptzType()}
+    fields = [NestedField(n, name, kind) for n, (name, kind) in enumerate(kinds.items(), 1)]
+    other = pyiceberg(sql).create_table("db.others", Schema(*fields, NestedField(5, "req", LongType(), required=True)), "s3://data/others")
+    other.append(pa.table([[UUID(int=5).bytes], [time(1, 2, 3)], [b"ab"], [datetime(2026, 1, 1, tzinfo=UTC)], [1]], pa.schema([
+        ("u", pa.binary(16)), ("t", pa.time64("us")), ("f", pa.binary(2)), ("z", pa.timestamp("us", "UTC")), pa.field("req", pa.int64(), False)])))
+    sql.run("UPDATE others SET req = 2")
+    assert sql.rows("SELECT * FROM others") == [["00000000-0000-0000-0000-000000000005", "01:02:03", "61 62", "2026-01-01 00:00:00.000000", "2"]]
+    for text in "UPDATE others SET req = NULL", "INSERT INTO others (z) VALUES (NULL)":
+        assert sql.fails(text).startswith("CONSTRAINT_VIOLATION: NULL value not allowed for NOT NULL column req")
 
 
 KEYS, VALUES = st.sampled_from(["NULL", *map(str, range(5))]), st.sampled_from(["NULL", "0", "1", "2"])

@@ -6,6 +6,7 @@ import time
 import apsw
 import pytest
 
+from caudal import hurry
 from caudal.config import Config, StreamConfig
 from caudal.contract import Delivery
 from caudal.errors import Throttled, Unavailable
@@ -188,3 +189,12 @@ def test_a_file_of_an_earlier_version_is_read_and_counted_from_now_on(tmp_path):
     assert [stream.read("click", 0, 0).raw(n) for n in range(2)] == [b"abc", b"defg"]
     assert stream.waiting_bytes("click", {0: 1}) == 4
     stream.close()
+
+
+def test_who_is_in_a_hurry_neither_waits_nor_is_refused_but_asks_again_later(stages):
+    count, _ = sell_until_refused(stages)
+    with pytest.raises(hurry.Later), hurry.at_once():
+        sell(stages, count)
+    assert stages.store.get("sale", [f"s{count}"]) is None
+    deliver(stages, "sale", "sale_csv")
+    sell(stages, count)
