@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/caudal demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadgroup
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -22,12 +22,16 @@ def pytest_configure(config):
     config.chosen, config.proven = {}, {}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Where tests run on several cores: a file's share what it has started, and those of faults do not disturb one another."""
-    for item in items:
-        where = item.path.relative_to(Path(__file__).parent)
-        item.add_marker(pytest.mark.xdist_group("faults" if where.parts[0] == "faults" else where.as_posix()))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """On several cores the tests of a file run together, for they share what it starts; those of faults disturb no other's."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            return "faults" if nodeid.startswith("tests/faults/") else super()._split_scope(nodeid)
+
+    return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_collection_finish(session):

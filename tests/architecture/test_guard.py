@@ -47,7 +47,7 @@ def run(folder, *arguments, a="True", b="pytest.skip('not installed')"):
         ("--require", "a,b", "tests/conformance/test_x.py"),
         ("--require", "c"),
         ("--require", "b", "-m", "not slow"),
-        ("--require", "a,b", "-p", "xdist.plugin", "-n", "2", "--dist", "loadgroup"),
+        ("--require", "a,b", "-p", "xdist.plugin", "-n", "2", "--dist", "loadfile"),
     ],
     ids=" ".join,
 )
@@ -80,3 +80,15 @@ def test_a_test_that_fails_still_fails_the_run(tmp_path):
     assert run(tmp_path, "--require", "a", a="False")[0] == 1
     shutil.rmtree(tmp_path / "tests")
     assert run(tmp_path, "--require", "a,b", b="assert True")[0] == 0
+
+
+def test_tests_of_faults_run_one_after_the_other_and_those_of_a_file_together(tmp_path):
+    for folder, names in (("faults", "ab"), ("unit", "c")):
+        (tmp_path / "tests" / folder).mkdir(parents=True)
+        for name in names:
+            text = "".join(f"def test_{name}{n}():\n    import os\n    print('ran', {folder!r}, os.getpid())\n" for n in range(4))
+            (tmp_path / f"tests/{folder}/test_{name}.py").write_text(text)
+    code, printed = run(tmp_path, "--require", "a", "-p", "xdist.plugin", "-n", "2", "--dist", "loadfile", "-rP")
+    assert code == 0
+    ran = [line.split()[1:] for line in printed.splitlines() if line.startswith("ran ")]
+    assert {folder: len({pid for where, pid in ran if where == folder}) for folder, _ in ran} == {"faults": 1, "unit": 1}
