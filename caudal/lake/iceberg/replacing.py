@@ -1,5 +1,6 @@
 """Data files that take the place of others, in one snapshot."""
 
+import logging
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ from pyiceberg.table import Transaction
 from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
+
+logging.getLogger("pyiceberg.io.pyarrow").setLevel(logging.ERROR)  # it tells of texts so long that Parquet keeps no bounds
 
 MANIFESTS, MANIFEST_BYTES = 20, 8 << 20
 """Manifests that are merged once there are as many, into ones of that size."""
