@@ -10,7 +10,7 @@ from pyiceberg.table.refs import MAIN_BRANCH
 from pyiceberg.table.snapshots import Operation, Summary
 from pyiceberg.table.update.snapshot import _ManifestMergeManager, _OverwriteFiles
 
-logging.getLogger("pyiceberg.io.pyarrow").setLevel(logging.ERROR)  # it tells of texts so long that Parquet keeps no bounds
+logging.getLogger("pyiceberg.io.pyarrow").setLevel(logging.ERROR)  # a column without bounds is no fault: its files are read
 
 MANIFESTS, MANIFEST_BYTES = 20, 8 << 20
 """Manifests that are merged once there are as many, into ones of that size."""
