@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-settings.register_profile("patient", deadline=None)  # how long an example takes is the machine's affair
+settings.register_profile("patient", deadline=None, max_examples=50)  # how long an example takes is the machine's affair
 settings.register_profile("quick", deadline=None, max_examples=25)  # for `make check`
 settings.register_profile("long", deadline=None, max_examples=2000)  # by hand
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
@@ -24,12 +24,13 @@ def pytest_configure(config):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """On several cores the tests of a file run together, for they share what it starts; those of faults disturb no other's."""
+    """On several cores the tests of a file run together, for they share what it starts; two of faults at most disturb each other."""
     from xdist.scheduler import LoadFileScheduling
 
     class Scheduling(LoadFileScheduling):
         def _split_scope(self, nodeid):
-            return "faults" if nodeid.startswith("tests/faults/") else super()._split_scope(nodeid)
+            file = super()._split_scope(nodeid)
+            return "faults" if file.startswith("tests/faults/") and not file.endswith("/test_matrix.py") else file
 
     return Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 

@@ -56,15 +56,19 @@ class AwsHttp(EitherProtocol):
         """
         async def run(scope: dict[str, Any], receive: Any, send: Any) -> None:
             head: dict[str, Any] = {}
+            answered = False
 
             async def send_whole(message: dict[str, Any]) -> None:
-                nonlocal head
+                nonlocal head, answered
+                if answered:  # an answer whose last part is empty
+                    return
                 if message["type"] == "http.response.start":
                     head = message
                     return
                 body = message.get("body", b"")
                 start, head = head, {}
                 if start and len(body) <= QUICK_BYTES and (b"content-length", b"%d" % len(body)) in start["headers"]:
+                    answered = True
                     if not self.transport.is_closing():
                         self._answer(cycle, start["status"], start["headers"], body)
                     return

@@ -18,7 +18,7 @@ from caudal.loader import load_pipeline
 from caudal.verify import verify
 
 PIPELINE = HERE / "functions_pipeline.py"
-ITEMS = 20
+ITEMS = 8
 """Written between two lives of the writer."""
 
 REASONS = {
