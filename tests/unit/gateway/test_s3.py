@@ -141,3 +141,13 @@ def test_an_answer_that_comes_before_the_body_ends_the_connection(opened):
         client.sendall(head)
         answer = client.recv(1 << 16)
     assert answer.startswith(b"HTTP/1.1 403") and b"connection: close" in answer.lower()
+
+
+def test_answers_that_end_with_an_empty_part_are_whole_and_nobody_complains(aws, caplog):
+    s3 = aws.client("s3")
+    s3.create_bucket(Bucket="parts")
+    for n in range(20):
+        s3.put_object(Bucket="parts", Key=f"{n}", Body=b"x" * n)
+        assert s3.get_object(Bucket="parts", Key=f"{n}")["Body"].read() == b"x" * n
+        s3.delete_object(Bucket="parts", Key=f"{n}")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
