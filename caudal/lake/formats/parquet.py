@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from typing import BinaryIO
 
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -17,6 +16,8 @@ def encode_parquet(rows: pa.Table, compression: str = "") -> memoryview:
 
 def read_columns(locations: Sequence[str], schema: pa.Schema) -> pa.Table:
     """The rows of many small files, one after the other, 8 times as fast as opening each; a column that one lacks is NULL."""
+    import polars as pl
+
     frame = pl.scan_parquet(
         list(locations), schema=pl.from_arrow(schema.empty_table()).schema, missing_columns="insert", extra_columns="ignore",  # type: ignore[union-attr]
         glob=False, hive_partitioning=False,
