@@ -17,7 +17,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from test_kill_endpoint import free_port
 
 PIPELINE = Path(__file__).with_name("pipeline.py")
-ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "3"))
 SEED = int(os.environ.get("CAUDAL_FAULT_SEED", str(random.randrange(10**6))))
 
 

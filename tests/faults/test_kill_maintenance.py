@@ -18,7 +18,7 @@ from caudal.maintain import maintain
 from caudal.proof import prove
 
 HERE = Path(__file__).parent
-ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "3"))
 SEED = int(os.environ.get("CAUDAL_FAULT_SEED", str(random.randrange(10**6))))
 TABLES = ("sale", "sale_csv", "view", "product")
 SETTINGS = {"FILE_MB": "0.02", "KEEP_HOURS": "0", "KEEP_VERSIONS": "1", "ORPHAN_HOURS": "0"}

@@ -17,7 +17,7 @@ from caudal.proof import prove
 from caudal.rebuild import drop_rebuilt, rebuild, rebuilds, swap_rebuilt
 
 HERE = Path(__file__).parent
-ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "3"))
 SEED = int(os.environ.get("CAUDAL_FAULT_SEED", str(random.randrange(10**6))))
 
 
