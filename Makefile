@@ -9,7 +9,7 @@ demo: .venv/ready
 	$(BIN)/caudal demo
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/ready
 	$(BIN)/ruff check .
@@ -27,7 +27,7 @@ bench: .venv/ready
 .venv/ready: pyproject.toml build_caudal.py $(wildcard caudal/ingest/transform/compiled/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "caudal needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[demo,dev]'
+	$(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check -e '.[demo,dev]'
 	touch $@
 
 clean:

@@ -43,7 +43,7 @@ def installed(name, packages, *commands):
 def python_with(name, *packages):
     """The folder of programs of a Python that has these packages, and nothing of caudal's."""
     bin = KEPT / name / "venv" / "bin"
-    installed(name, packages, (sys.executable, "-m", "venv", "venv"), (bin / "python", "-m", "pip", "--quiet", "install"))
+    installed(name, packages, (sys.executable, "-m", "venv", "venv"), (bin / "python", "-m", "pip", "--quiet", "install", "--no-compile"))
     return bin
 
 
