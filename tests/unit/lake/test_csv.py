@@ -7,7 +7,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pytest
 
-from caudal.lake.formats.csv import encode_csv
+from caudal.lake.formats.csv import encode_csv, time_text
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -55,3 +55,10 @@ def test_a_table_of_a_later_slice_is_written_from_there(threads):
     assert bytes(encode_csv(table(40).slice(13, 20))).splitlines()[1:] == bytes(
         encode_csv(pa.Table.from_pylist(table(40).to_pylist()[13:33], table(0).schema))
     ).splitlines()[1:]
+
+
+def test_times_that_are_the_same_one_after_the_other_are_all_written():
+    micros = [n // 700 * 1_234_567 for n in range(5000)] + [0] * 2000
+    times = pa.chunked_array([pa.array(micros[:3000], pa.timestamp("us", "UTC")), pa.array(micros[3000:], pa.timestamp("us", "UTC"))])
+    expected = [f"{datetime.fromtimestamp(0, UTC) + timedelta(microseconds=n):%Y-%m-%dT%H:%M:%S.%fZ}" for n in micros]
+    assert time_text(times).to_pylist() == expected

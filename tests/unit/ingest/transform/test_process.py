@@ -212,11 +212,11 @@ def test_the_time_that_a_slow_function_worked_is_not_held_against_it(monkeypatch
     monkeypatch.setattr(process, "PATIENCE", 5)
 
     def slow(item):
-        time.sleep(0.05)
+        time.sleep(0.3)
         return fault(item)
 
-    done = apply(UserFunction(slow), [record(n, "exits" if n == 30 else "fine") for n in range(40)], seconds=0.2)
-    assert reasons(done) == {30: "transform_crashed"}
+    done = apply(UserFunction(slow), [record(n, "exits" if n == 13 else "fine") for n in range(18)], seconds=3)
+    assert reasons(done) == {13: "transform_crashed"}
 
 
 @pytest.mark.slow
