@@ -43,14 +43,20 @@ def deliver(endpoint: Endpoint, name: str, arn: str, function: str = "") -> None
         parameters = [{"ParameterName": "LambdaArn", "ParameterValue": made}]
         more["ProcessingConfiguration"] = {"Enabled": True, "Processors": [{"Type": "Lambda", "Parameters": parameters}]}
     endpoint.client("s3").create_bucket(Bucket=name)
-    endpoint.client("firehose").create_delivery_stream(
+    firehose = endpoint.client("firehose")
+    firehose.create_delivery_stream(
         DeliveryStreamName=name, DeliveryStreamType="KinesisStreamAsSource",
         KinesisStreamSourceConfiguration={"KinesisStreamARN": arn, "RoleARN": ROLE},
         ExtendedS3DestinationConfiguration={
             "RoleARN": ROLE, "BucketARN": f"arn:aws:s3:::{name}", "BufferingHints": {"SizeInMBs": 5, "IntervalInSeconds": 1}, **more,
         },
     )
-    time.sleep(1)
+    wait(lambda: is_active(firehose, name), f"delivery stream {name}")
+
+
+def is_active(firehose: Any, name: str) -> bool:
+    described = firehose.describe_delivery_stream(DeliveryStreamName=name)
+    return bool(described["DeliveryStreamDescription"]["DeliveryStreamStatus"] == "ACTIVE")
 
 
 def objects(endpoint: Endpoint, bucket: str) -> Iterator[bytes]:

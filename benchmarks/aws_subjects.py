@@ -95,7 +95,7 @@ class Endpoint:
         """A new Kinesis stream of two shards; its ARN."""
         kinesis = self.client("kinesis")
         kinesis.create_stream(StreamName=name, ShardCount=2)
-        time.sleep(1)
+        kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
         return str(kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"])
 
     def refuses(self, report: Report, measure: str, error: Exception, unit: str = "/s") -> None:
