@@ -25,8 +25,8 @@ def run(*command, folder, environment=os.environ, seconds=RUN_SECONDS):
     return done.stdout
 
 
-def installed(name, packages, *commands):
-    """A folder in which the commands installed the packages: kept until other packages are asked for."""
+def installed(name, packages, prepare, install):
+    """A folder that one command prepared and in which another installed the packages: kept until others are asked for."""
     folder = KEPT / name
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:  # tests may run in several processes
@@ -34,8 +34,8 @@ def installed(name, packages, *commands):
         mark, asked = folder / "installed", "\n".join(packages)
         if not mark.exists() or mark.read_text() != asked:
             mark.unlink(missing_ok=True)
-            for command in commands:
-                run(*command, *(packages if command[-1] == "install" else ()), folder=folder, seconds=INSTALL_SECONDS)
+            run(*prepare, folder=folder, seconds=INSTALL_SECONDS)
+            run(*install, *packages, folder=folder, seconds=INSTALL_SECONDS)
             mark.write_text(asked)
     return folder
 
