@@ -49,6 +49,7 @@ def ask(worker: Worker, rows: pa.Table) -> Made:
 def serve(argument: bytes) -> Answer:
     """The worker's side: from rows to rows, with the function in `argument`."""
     call: Call = cloudpickle.loads(argument)
+    pa.array([])  # the first list that pyarrow takes imports pandas, where that is installed: not in the function's seconds
 
     def answer(request: memoryview, tell: Tell) -> list[Any]:
         with pa.ipc.open_stream(pa.py_buffer(request)) as given:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,50 +19,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from caudal.config import Config, TransformConfig
-from caudal.contract import Digits, UserFunction, lambda_handler, per_batch, read_contract
+from caudal.contract import UserFunction, per_batch
 from caudal.errors import ContractError, Unavailable
 from caudal.ingest.transform import open_transform, process
 from caudal.loader import load_pipeline
 from caudal.records import Records
+from tests.unit.ingest.transform.faulty import SALE, fault, of_kind
 
 pytestmark = pytest.mark.slow
 
 
-class Sale:
-    id: str
-    n: int
-    price: Annotated[Decimal, Digits(12, 2)] | None
-    at: datetime | None
-    note: str | None
-    tags: list[str] | None
-
-
-SALE = read_contract(Sale, name="sale", key=["id"])
 KINDS = ("record", "batch", "lambda")
 
 
 def record(n, note="fine"):
     return (b'{"op":"put","id":"e%d","time":1767225661573241,"row":{"id":"o%d","n":%d,"price":1.50,"note":"%b","tags":["a"]}}'
             % (n, n, n, note.encode()))
-
-
-def of_kind(kind, act):
-    """A function of the kind that does to each item what `act` does, and gives what it gives."""
-    def batch(rows):
-        made = [act({"n": row["n"], "note": row["note"]}) for row in rows.to_pylist()]
-        return rows.filter(pa.array([row is not None for row in made], pa.bool_()))
-
-    def handler(event, context):
-        import base64
-        import json
-
-        answers = []
-        for sent in event["records"]:
-            made = act(json.loads(base64.b64decode(sent["data"])))
-            answers.append({"recordId": sent["recordId"], "result": "Dropped" if made is None else "Ok", "data": sent["data"]})
-        return {"records": answers}
-
-    return {"record": UserFunction(act), "batch": per_batch(batch), "lambda": lambda_handler(handler)}[kind]
 
 
 @contextmanager
@@ -89,28 +60,6 @@ def checked(transform, lines):
 
 def reasons(done):
     return {r.position - 100: r.reason for r in done.rejected}
-
-
-def fault(item):
-    """What a real function does wrong, as the item's note has it."""
-    import ctypes
-    import time
-
-    if item["note"] == "hangs":
-        time.sleep(1000)
-    if item["note"] == "hogs":
-        kept = bytearray(600 << 20)
-        time.sleep(1000)
-        del kept
-    if item["note"] == "exits":
-        os._exit(3)
-    if item["note"] == "crashes":
-        ctypes.string_at(0)
-    if item["note"] == "raises":
-        raise ValueError(item["note"])
-    if item["note"] == "has no memory":
-        raise MemoryError
-    return None if item["note"] == "drop" else item
 
 
 WHY = {"hangs": "transform_timeout", "hogs": "transform_memory", "exits": "transform_crashed", "crashes": "transform_crashed",
