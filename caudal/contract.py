@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -203,6 +204,11 @@ class Contract:
     def foreign(self) -> bool:
         """Whether another system makes its records, which then come repeated, and not always in their order."""
         return self.form in ("dynamodb", "debezium")
+
+    @cached_property
+    def known_names(self) -> frozenset[str]:
+        """What members of an item may be called: the columns' names, now and before."""
+        return frozenset(name for column in self.columns for name in (column.name, *column.old_names))
 
     def column(self, name: str) -> Column:
         """The column called `name`; KeyError if there is none."""

@@ -20,7 +20,8 @@ from caudal.contract import Contract
 from caudal.ingest.items import decode_item
 from caudal.ingest.stream import Stream
 from caudal.ingest.transform.dynamodb import untyped
-from caudal.ingest.transform.look import UNREADABLE, unknown_members
+from caudal.ingest.transform.form import UNREADABLE
+from caudal.ingest.transform.look import unknown_members
 from caudal.ingest.transform.values import Misfit
 from caudal.pipeline import Stages
 from caudal.records import Item, Positions

@@ -74,7 +74,8 @@ class DynamodbForm(Form):
             if _is_expiry(column):
                 seconds = image[column.name, "N"]
                 inside = pc.and_(pc.greater_equal(seconds, 0), pc.less(seconds, MILLISECONDS))
-                fits.append(pc.fill_null(pc.and_(inside, value.is_null()), True))
+                others = [value, *([image[column.name, "NULL"]] if column.nullable else [])]
+                fits.append(pc.fill_null(reduce(pc.and_, (inside, *(other.is_null() for other in others))), True))
                 value = pc.coalesce(value, pc.multiply(seconds, 10**6).cast(value.type))
             values.append(value)
         inferred = pc.and_(precision.is_null(), pc.fill_null(pc.greater_equal(time, 10**14), False))
@@ -111,7 +112,8 @@ class DynamodbForm(Form):
 def _attribute(column: Column) -> Member:
     """A column's attribute: an object with its type and value, or that it is NULL."""
     tags = [_TAG[column.kind], *(["NULL"] if column.nullable else []), *(["N"] if _is_expiry(column) else [])]
-    return Member(column.name, Kind.OBJECT, tuple(_value_of(column, tag) for tag in tags), Flag.FILLED)
+    flags = Flag.FILLED | Flag.CLOSED if _is_expiry(column) else Flag.FILLED
+    return Member(column.name, Kind.OBJECT, tuple(_value_of(column, tag) for tag in tags), flags)
 
 
 def _value_of(column: Column, tag: str) -> Member:
@@ -160,8 +162,11 @@ def _value(column: Column, attribute: Any, warn: Warn) -> Any:
     """What an attribute holds for a column. Raises Misfit."""
     if attribute is None or column.kind not in _TAG:
         return None if attribute is None else untyped(attribute)
-    if _is_expiry(column) and isinstance(attribute, dict) and list(attribute) == ["N"]:
-        return _expiry(untyped(attribute), warn)
+    if _is_expiry(column) and isinstance(attribute, dict):
+        given = {tag: value for tag, value in attribute.items() if value is not None}
+        if list(given) == ["N"]:
+            check_single(attribute, attribute)
+            return _expiry(untyped(given), warn)
     tag = _TAG[column.kind]
     check_single(attribute, (tag, "NULL") if column.nullable else (tag,))
     if isinstance(attribute, dict) and attribute.get(tag) is not None:

@@ -3,6 +3,7 @@
 import msgspec
 
 from caudal.contract import Contract
+from caudal.ingest.transform.form import UNREADABLE
 
 WHOLE = "_record"
 """Name under which a record is kept whole, as text, if it is no JSON by the letter: NaN is not, nor half a surrogate pair."""
@@ -14,17 +15,14 @@ _word = msgspec.json.Decoder(str).decode
 _encode = msgspec.json.encode
 
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-
 
 def unknown_members(contract: Contract, raw: bytes) -> dict[str, bytes]:
     """Name to JSON of what a record has and its contract does not know; of a name that comes twice the last counts.
 
     Raises one of `UNREADABLE`, or KeyError if the record is not of the contract's form.
     """
-    known = {name for column in contract.columns for name in (column.name, *column.old_names)}
     item = _ITEMS[contract.form](_members(raw))
-    return {name: bytes(value) for name, value in item.items() if name not in known}
+    return {name: bytes(value) for name, value in item.items() if name not in contract.known_names}
 
 
 def read_unknown(contract: Contract, raw: bytes) -> str:

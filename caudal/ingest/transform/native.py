@@ -1,5 +1,6 @@
 """caudal's own records (`caudal.ingest.changes`), and plain JSON objects."""
 
+from decimal import Decimal
 from functools import reduce
 from typing import Any, TypeGuard
 
@@ -40,14 +41,16 @@ class CaudalForm(Form):
         check_single(wire, _NAMES)
         if wire.get("op") == "rejected":
             raise _already(wire)
-        op, id, time, why, row = (wire.get(name) for name in _NAMES)
+        op, id, why, row = (wire.get(name) for name in ("op", "id", "why", "row"))
+        time: Any = wire.get("time")
         if op not in ("put", "delete", "event") or not _is_text(id) or not (why is None or _is_text(why)):
             raise Misfit("not_a_change", "a record has an op and an id")
-        if type(time) is not int or not FIRST_TIME <= time <= LAST_TIME:
+        is_number = isinstance(time, int | Decimal) and not isinstance(time, bool)
+        if not is_number or not FIRST_TIME <= time <= LAST_TIME or time != int(time):
             raise Misfit("not_a_change", "a record has a time, in microseconds")
         if not isinstance(row, dict):
             raise Misfit("not_a_change", "a record has a row")
-        return Seen(op, why, time, id, self._row.item(row, raw))
+        return Seen(op, why, int(time), id, self._row.item(row, raw))
 
 
 def _is_text(value: Any) -> TypeGuard[str]:

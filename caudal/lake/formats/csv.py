@@ -56,17 +56,17 @@ def _threads() -> ThreadPoolExecutor:
 def time_text(times: pa.ChunkedArray) -> pa.Array:
     """Times as `2026-01-01T00:01:01.573241Z`; those that come together are often the same, and formatted once."""
     if len(times) > ROWS // 8 and not times.null_count:
-        micros = times.combine_chunks().cast(pa.int64()).to_numpy()
+        whole = times.combine_chunks()
+        micros = whole.cast(pa.int64()).to_numpy()
         new = np.append(True, micros[1:] != micros[:-1])
         if np.count_nonzero(new) < len(new) // 4:
-            first = _each_text(pa.chunked_array([times.combine_chunks().filter(pa.array(new))]))
-            return first.take(pa.array(np.cumsum(new) - 1))
-    return _each_text(times)
+            return _texts(whole.filter(pa.array(new))).take(pa.array(np.cumsum(new) - 1))
+    return _texts(times.combine_chunks())
 
 
-def _each_text(times: pa.ChunkedArray) -> pa.Array:
-    """Three times as fast as formatting each."""
-    text = pc.cast(times.cast(pa.timestamp("us")), pa.string()).combine_chunks()
+def _texts(times: pa.Array) -> pa.Array:
+    """The text of each, made of pyarrow's: three times as fast as by its format."""
+    text = pc.cast(times.cast(pa.timestamp("us")), pa.string())
     valid = text.drop_null()
     if len(valid) and pc.any(pc.not_equal(pc.binary_length(valid), _DIGITS)).as_py():
         raise ValueError("a time outside the years 1 to 9999")

@@ -70,9 +70,9 @@ _SPAN = 24
 _SIZES = {Kind.OBJECT: 0, Kind.INTEGER: 8, Kind.DECIMAL: 16, Kind.BOOLEAN: 1, Kind.DATE: 4, Kind.TIME: 8}
 _TYPES = {Kind.INTEGER: pa.int64(), Kind.DATE: pa.date32(), Kind.TIME: TIMESTAMP, Kind.BYTES: pa.binary()}
 _MEMBER = np.dtype([
-    ("name", "u8"), *((name, "i4") for name in ("length", "kind", "flags", "precision", "scale", "first", "count", "unused")),
+    ("name", "u8"), *((name, "i4") for name in ("length", "kind", "flags", "precision", "scale", "first", "count")),
     ("seen", "i8"), ("bytes", "i8"), ("values", "u8"), ("valid", "u8"),
-])
+], align=True)
 """`member` of `rows.c`."""
 
 
@@ -95,7 +95,7 @@ class Reader:
             decimal = member.type or pa.decimal128(1)
             table.append((
                 ctypes.addressof(self._names[-1]), len(name), member.kind, member.flags, decimal.precision, decimal.scale,
-                len(self._members), len(member.inside), 0, -1, 0, 0, 0,
+                len(self._members), len(member.inside), -1, 0, 0, 0,
             ))
             self._members += member.inside
             self._paths += [(*self._paths[place], each.name) for each in member.inside]

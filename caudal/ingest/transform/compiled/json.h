@@ -4,6 +4,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "strings are searched eight bytes at a time, the first byte lowest"
+#endif
+
 typedef struct {
     int64_t start, length; /* bytes between the quotes, or of a nested value */
     int64_t escaped;       /* whether there are escapes in them */
@@ -31,8 +35,8 @@ static inline bool step(text *in, uint8_t byte) {
     return true;
 }
 
-static inline bool word(text *in, const char *text, size_t length) {
-    if ((size_t)(in->end - in->at) < length || memcmp(in->at, text, length) != 0) return false;
+static inline bool word(text *in, const char *letters, size_t length) {
+    if ((size_t)(in->end - in->at) < length || memcmp(in->at, letters, length) != 0) return false;
     in->at += length;
     return true;
 }
@@ -102,6 +106,7 @@ static inline bool is_digit(const uint8_t *at, const uint8_t *end) { return at <
 typedef struct {
     bool negative, plain; /* plain: no exponent, and the digits fit */
     int32_t digits, decimals;
+    int64_t exponent; /* how many digits it has */
     unsigned __int128 mantissa;
 } number;
 
@@ -112,6 +117,7 @@ static bool numeral(text *in, number *found) {
     unsigned __int128 all = 0;
     int32_t digits = 0, decimals = 0;
     bool plain = true;
+    found->exponent = 0;
     found->negative = at < end && *at == '-';
     at += found->negative;
     if (!is_digit(at, end) || (*at == '0' && is_digit(at + 1, end))) return false;
@@ -138,7 +144,9 @@ static bool numeral(text *in, number *found) {
         at++;
         if (at < end && (*at == '+' || *at == '-')) at++;
         if (!is_digit(at, end)) return false;
+        const uint8_t *first = at;
         while (is_digit(at, end)) at++;
+        found->exponent = at - first;
     }
     found->mantissa = digits > 18 ? all : low;
     found->digits = digits;

@@ -26,12 +26,13 @@ typedef struct {
     int32_t flags;
     int32_t precision, scale; /* of a decimal: at most 38 digits */
     int32_t first, count;     /* its own members: `count` of them, from the one at `first` on */
-    int32_t unused;
     int64_t seen;   /* the record that had it last; -1 at first */
     int64_t bytes;  /* of its texts, with their escapes */
     void *values;   /* one a record: an integer of 8 bytes, or 4 of a date, 16 of a decimal, 1 of a boolean; a span of others */
     uint8_t *valid; /* a bit a record */
 } member;
+
+_Static_assert(sizeof(member) == 72, "compiled/__init__.py lays it out too");
 
 typedef struct {
     text in;
@@ -61,6 +62,7 @@ static bool put_number(reader *r, member *m) {
     if (!in_string) r->in.at = inner.at;
     if (in_string && found.digits > 38) return false;
     if (m->kind == FLOAT) {
+        if ((found.negative && !found.mantissa) || found.exponent > 4) return false; /* -0, and what is nowhere near a double */
         put_span(r, m, (span){start - inner.base, inner.at - start, false});
         return true;
     }

@@ -55,6 +55,7 @@ def value(member, text):
     ("price", "9999.99", Decimal("9999.99")), ("price", "-0.01", Decimal("-0.01")), ("price", "1.500", Decimal("1.50")), ("price", '"1.5"', Decimal("1.50")),
     ("price", "1.005", "odd"), ("price", "10000", "odd"), ("price", "0.000", Decimal("0.00")), ("price", "-0", Decimal("0.00")), ("price", "1e1", "odd"),
     ("ratio", "0.1", 0.1), ("ratio", "1e-400", 0.0), ("ratio", "9007199254740993", 9007199254740992.0), ("ratio", "1e400", float("inf")),
+    ("ratio", "-0", "odd"), ("ratio", "-0.0", "odd"), ("ratio", "1e-99999", "odd"), ("ratio", "-0.5", -0.5),
     ("paid", "false", False), ("paid", "tru", "odd"), ("paid", "truex", "odd"), ("paid", "1", "odd"),
     ("day", '"2024-02-29"', date(2024, 2, 29)), ("day", '"2026-02-29"', "odd"), ("day", '"1900-02-29"', "odd"), ("day", '"2000-02-29"', date(2000, 2, 29)),
     ("day", '"0001-01-01"', date(1, 1, 1)), ("day", '"9999-12-31"', date(9999, 12, 31)), ("day", '"0000-12-31"', "odd"), ("day", '"2026-1-1"', "odd"), ("day", '"2026-13-01"', "odd"),

@@ -235,3 +235,21 @@ def test_an_attribute_that_dynamodb_cannot_have_written_is_quarantined(attribute
     (bad,) = decode(Order, change({"order_id": {"S": "o1"}, "qty": attribute})).rejected
     assert bad.reason in ("attribute_format", "wrong_type")
     assert bad.raw == json.dumps(change({"order_id": {"S": "o1"}, "qty": attribute})).encode()
+
+
+@pytest.mark.parametrize(("attribute", "expected"), [
+    ({"N": "5"}, datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC)), ({"N": "5", "S": None}, datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC)),
+    ({"N": "5", "NULL": True}, None), ({"N": "5", "M": {}}, "attribute_format"), ({"N": "5", "S": "2026-01-01"}, datetime(2026, 1, 1, tzinfo=UTC)),
+    ({"N": None}, "attribute_format"), ({"N": "1.5"}, datetime(1970, 1, 1, 0, 0, 1, tzinfo=UTC)), ({"N": "-1"}, None), ({"NULL": True}, None),
+])
+def test_a_ttl_reads_the_same_fast_and_slowly(attribute, expected):
+    class Session:
+        order_id: str
+        expires_at: Annotated[datetime | None, ttl]
+
+    for slowly in (False, True):
+        decoder = Decoder(read_contract(Session, name="session", key=("order_id",)), "dynamodb")
+        if slowly:
+            decoder._form.columns = lambda records: None
+        found = decoder.decode(Records.of(0, 0, [json.dumps(change({"order_id": {"S": "o1"}, "expires_at": attribute})).encode()]))
+        assert (found.rejected[0].reason if found.rejected else found.rows["expires_at"][0].as_py()) == expected
