@@ -1,12 +1,12 @@
 """HTTP as the AWS endpoint speaks it: what one client asks alone is answered at once, and what is no HTTP is refused."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from caudal.gateway.http2 import EitherProtocol
+from caudal.gateway.wire import Response
 
 QUICK_BYTES = 64 << 10
 """The largest request that is answered at once."""
@@ -37,55 +37,36 @@ class AwsHttp(EitherProtocol):
         if self._is_reading:
             self._held = cycle, app
         else:
-            super()._start_asgi_task(cycle, self._whole(cycle, app))
+            self._start(cycle, app)
 
     def _begin(self, cycle: Any, app: Any) -> None:
         """Answer a request at once, or begin a task that does."""
         if not cycle.more_body and len(cycle.body) <= QUICK_BYTES and not self.transport.is_closing():
             response = app.at_once(self, cycle.scope, cycle.body)
             if response is not None:
-                assert isinstance(response.body, bytes)
-                self._answer(cycle, response.status, response.lines(), response.body)
+                self._answer(cycle, response)
                 return
-        super()._start_asgi_task(cycle, self._whole(cycle, app))
+        self._start(cycle, app)
 
-    def _whole(self, cycle: Any, app: Any) -> Any:
-        """The application, whose short answers go out in one piece.
+    def _start(self, cycle: Any, app: Any) -> None:
+        """Begin the task that answers a request."""
+        whole, done = WithBody(cycle.transport), cycle.on_response
+        cycle.transport = whole
 
-        A client that gets the head alone, because we are killed, may take the answer for an empty one: botocore does.
-        """
-        async def run(scope: dict[str, Any], receive: Any, send: Any) -> None:
-            head: dict[str, Any] = {}
-            answered = False
+        def on_response() -> None:
+            whole.flush()
+            done()
 
-            async def send_whole(message: dict[str, Any]) -> None:
-                nonlocal head, answered
-                if answered:  # an answer whose last part is empty
-                    return
-                if message["type"] == "http.response.start":
-                    head = message
-                    return
-                body = message.get("body", b"")
-                start, head = head, {}
-                if start and len(body) <= QUICK_BYTES and (b"content-length", b"%d" % len(body)) in start["headers"]:
-                    answered = True
-                    if not self.transport.is_closing():
-                        self._answer(cycle, start["status"], start["headers"], body)
-                    return
-                if start:
-                    await send(start)
-                await send(message)
+        cycle.on_response = on_response
+        super()._start_asgi_task(cycle, app)
 
-            await app(scope, receive, send_whole)
-
-        return run
-
-    def _answer(self, cycle: Any, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
-        """Send an answer in one piece."""
-        lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *headers)]
+    def _answer(self, cycle: Any, response: Response) -> None:
+        """Send an answer whose body is bytes, in one piece."""
+        assert isinstance(response.body, bytes)
+        lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *response.lines())]
         if not cycle.keep_alive:
             lines.append(b"connection: close\r\n")
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
+        self.transport.write(b"".join((STATUS_LINE[response.status], *lines, b"\r\n", response.body)))
         cycle.response_started = cycle.response_complete = True
         if not cycle.keep_alive:
             self.transport.close()
@@ -99,6 +80,37 @@ class AwsHttp(EitherProtocol):
         )
         self.transport.write(head.encode() + body)
         self.transport.close()
+
+
+class WithBody:
+    """A transport that sends an answer's head together with the first of its body, if it says how long that is.
+
+    A client that gets the head alone, because we are killed, may take the answer for an empty one: botocore does.
+    """
+
+    def __init__(self, transport: Any) -> None:
+        self._transport, self._head, self._is_begun = transport, b"", False
+
+    def write(self, data: bytes) -> None:
+        if not self._is_begun and not data.startswith(b"HTTP/1.1 100"):
+            self._is_begun = True
+            if b"\r\ncontent-length: " in data:
+                self._head = data
+                return
+        self.flush(data)
+
+    def flush(self, data: bytes = b"") -> None:
+        """Send what is held, and more."""
+        data, self._head = self._head + data, b""
+        if data:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        self.flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 def _is_short_of_little(cycle: Any) -> bool:

@@ -6,7 +6,9 @@ import json
 import pytest
 from botocore.exceptions import ClientError
 
+from caudal.gateway.http import WithBody
 from tests.unit.gateway.conftest import endpoint
+from tests.unit.gateway.raw import connect
 
 
 def ask(aws, body=b"{}", method="POST", path="/", **headers):
@@ -78,3 +80,39 @@ def test_with_credentials_no_signature_is_refused(guarded):
     connection.request("POST", "/", "Action=GetCallerIdentity", {"content-type": "application/x-www-form-urlencoded"})
     assert connection.getresponse().status == 403
     connection.close()
+
+
+def test_an_upload_that_is_refused_is_not_waited_for(aws):
+    with connect(aws) as client:
+        client.sendall(b"PUT /a HTTP/1.1\r\nhost: elsewhere.example\r\ncontent-length: 1000000\r\n\r\nabc")
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert answer.lower().count(b"connection: close\r\n") == 1
+
+
+def test_the_answer_to_head_has_no_body(aws):
+    with connect(aws) as client:
+        client.sendall(b"HEAD /a HTTP/1.1\r\nhost: elsewhere.example\r\n\r\n")
+        answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
+    assert answer.startswith(b"HTTP/1.1 403 ")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+def test_a_head_that_says_how_long_its_body_is_goes_out_with_it():
+    class Sent(list):
+        write = list.append
+
+        def close(self):
+            self.append(b"closed")
+
+    for parts, expected in (
+        ((b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", b"{}", b"more"), [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", b"more"]),
+        ((b"HTTP/1.1 100 Continue\r\n\r\n", b"H\r\ncontent-length: 0\r\n\r\n", b""), [b"HTTP/1.1 100 Continue\r\n\r\n", b"H\r\ncontent-length: 0\r\n\r\n"]),
+        ((b"H\r\ntransfer-encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"), [b"H\r\ntransfer-encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"]),
+    ):
+        sent = Sent()
+        held = WithBody(sent)
+        for part in parts:
+            held.write(part)
+        held.close()
+        assert sent == [*expected, b"closed"]
