@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from caudal.errors import QueryError
 from caudal.gateway.athena.ddl import Ddl, name_of
-from caudal.gateway.athena.executions import Outcome
+from caudal.gateway.athena.executions import NOTHING, Outcome
 from caudal.gateway.athena.names import Resolver
 from caudal.gateway.athena.showing import Showing
 from caudal.gateway.athena.statements import bare, kind_of
@@ -21,7 +21,6 @@ from caudal.gateway.glue.entries import is_iceberg
 from caudal.lake.query.commands import Command, command_of
 from caudal.lake.query.parameters import values_of, with_parameters
 
-NOTHING = pa.table({})
 DEFAULT = "default"
 
 

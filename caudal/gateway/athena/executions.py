@@ -44,6 +44,10 @@ TOO_MANY = ("You have exceeded the limit for the number of queries you can run c
             "concurrent queries submitted by this account.")
 
 _FAR = 10**17 - 1
+OPEN_PARTITIONS = 100
+"""Partitions that one statement may write, as Athena has it."""
+NOTHING = pa.table({})
+"""The rows of a statement that answers with none."""
 log = logging.getLogger("caudal.gateway")
 
 
@@ -128,15 +132,18 @@ class Executions:
             self._live[id], self._cancels[id] = execution, Cancel()
         try:
             self._begin(execution, {(TOKEN, token): {"id": id, "digest": digest}} if token else {})
+            earlier = self._reusable(execution, reuse_seconds) if reuse_seconds is not None else None
+            if earlier is not None:
+                execution |= {name: earlier[name] for name in ("Output", "Columns")} | {"Reused": True}
+                self._end(execution, "SUCCEEDED", None)
+            else:
+                self._threads.submit(self._work, id)
         except AlreadyExists:  # another request with this token was faster
             self._forget(id)
             return _same_token(self._documents.get(TOKEN, token) or {}, digest)
-        earlier = self._reusable(execution, reuse_seconds) if reuse_seconds is not None else None
-        if earlier is not None:
-            execution |= {name: earlier[name] for name in ("Output", "Columns")} | {"Reused": True}
-            self._end(execution, "SUCCEEDED", None)
-        else:
-            self._threads.submit(self._work, id)
+        except BaseException:
+            self._forget(id)
+            raise
         return id
 
     def _begin(self, execution: Document, token: dict[Place, Document]) -> None:
@@ -229,8 +236,10 @@ class Executions:
         written = {(DONE, execution["Id"]): ended}
         if state == "SUCCEEDED" and execution["SubstatementType"] == "SELECT" and not execution.get("Reused"):
             written[REUSE, execution["Digest"]] = {"id": execution["Id"], "at": ended["Ended"]}
-        self._documents.write(written, remove=[(LIVE, execution["Id"])])
-        self._forget(execution["Id"])
+        try:
+            self._documents.write(written, remove=[(LIVE, execution["Id"])])
+        finally:
+            self._forget(execution["Id"])
 
     def _forget(self, id: str) -> None:
         with self._lock:

@@ -153,7 +153,7 @@ class Resolver:
         try:
             document = _document(glue, schema, name)
         except AwsError:
-            known = sorted(glue.tables(schema)) if schema in glue._databases() else []
+            known = sorted(glue.tables(schema)) if schema in glue.databases() else []
             hint = f"database {schema} has {', '.join(known) or 'no tables'}"
             raise QueryError(f"no table {CATALOG}.{schema}.{name}", hint=hint, **place(statement.sql, _span(table)[0])) from None
         if document.get("TableType") == "VIRTUAL_VIEW":
@@ -249,7 +249,7 @@ def _information(glue: Any, name: str) -> pa.Table:
     """A table of information_schema, over all databases."""
     if name not in ("schemata", "tables", "columns"):
         raise QueryError(f"no table information_schema.{name}", hint="there is schemata, tables, columns")
-    text, databases = pa.string(), sorted(glue._databases())
+    text, databases = pa.string(), sorted(glue.databases())
     if name == "schemata":
         return pa.table({"catalog_name": [CATALOG] * len(databases), "schema_name": databases})
     rows = []

@@ -27,7 +27,7 @@ class Showing:
         """The rows of a SHOW or DESCRIBE, with Athena's names of their columns. Raises QueryError."""
         glue = self._cloud.service("glue")
         if command.kind == "databases":
-            return _texts("database_name", matching(sorted(glue._databases()), command.pattern))
+            return _texts("database_name", matching(sorted(glue.databases()), command.pattern))
         place = [part for part in command.qualifier if part != CATALOG]
         schema = place[-1] if place else database
         if schema == glue.declared.database:
@@ -35,7 +35,7 @@ class Showing:
         try:
             tables = glue.tables(schema)
         except AwsError:
-            raise QueryError(f"no database {schema}", hint=f"there is {', '.join(sorted(glue._databases()))}") from None
+            raise QueryError(f"no database {schema}", hint=f"there is {', '.join(sorted(glue.databases()))}") from None
         if command.kind == "tables":
             return _texts("tab_name", matching(list(tables), command.pattern))
         if command.kind == "views":

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from caudal.errors import QueryError
 from caudal.gateway.athena.assign import assigned
 from caudal.gateway.athena.ddl import FORMATS, cut, name_of
-from caudal.gateway.athena.executions import Outcome
+from caudal.gateway.athena.executions import NOTHING, OPEN_PARTITIONS, Outcome
 from caudal.gateway.athena.external import DEFAULT_PARTITION
 from caudal.gateway.athena.grammar import parsed
 from caudal.gateway.athena.hive import arrow_type, hive_type
@@ -26,9 +26,6 @@ from caudal.gateway.glue.entries import is_iceberg
 from caudal.gateway.s3.objects import split_url
 from caudal.lake.query.check import tokens_of
 
-OPEN_PARTITIONS = 100
-"""Partitions that one statement may write, as Athena has it."""
-NOTHING = pa.table({})
 _MISMATCH = "Insert query has mismatched column types"
 
 _CODECS = {"parquet": {"": "gzip", "gzip": "gzip", "snappy": "snappy", "zstd": "zstd", "none": "none", "lz4": "lz4"},

@@ -23,10 +23,10 @@ from pyiceberg.io.pyarrow import ArrowScan, _dataframe_to_data_files
 from pyiceberg.manifest import DataFile
 from pyiceberg.partitioning import UNPARTITIONED_PARTITION_SPEC, PartitionSpec
 from pyiceberg.schema import Schema
-from pyiceberg.table import FileScanTask, Table, Transaction
+from pyiceberg.table import DataScan, FileScanTask, Table, Transaction
 from pyiceberg.table.update import RemoveSnapshotsUpdate
 
-from caudal.errors import AlreadyExists, BackendError, Conflict, NotFound
+from caudal.errors import AlreadyExists, BackendError, Conflict, NotFound, UsageError
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.iceberg.catalog import Catalog
 from caudal.gateway.iceberg.files import S3Files
@@ -40,7 +40,7 @@ TRIES = 20
 TOKEN = "caudal.token"
 """In a snapshot's summary: what it was made for."""
 
-PROPERTIES = {"format-version": "2", "write.parquet.compression-codec": "zstd", "commit.retry.num-retries": "4"}
+PROPERTIES = {"format-version": "2", "write.parquet.compression-codec": "zstd"}
 """Of every table that is made here, unless the maker says otherwise."""
 
 
@@ -55,7 +55,7 @@ class Making(NamedTuple):
 
     def files(self, where: BooleanExpression = ALL) -> list[FileScanTask]:
         """The data files that may hold rows for which that is true, each with the deletes that are of it."""
-        return list(self.table.scan(row_filter=where).plan_files())
+        return planned(self.table, self.table.scan(row_filter=where))
 
     def rows(self, file: FileScanTask, columns: Sequence[str] = ()) -> pa.Table:
         """The rows of a file, without the deleted ones, as the table's schema has them now; all columns, or some."""
@@ -79,6 +79,17 @@ class Making(NamedTuple):
         added = self.write(rows)
         self.swap(added, removed, note)
         return added
+
+
+def planned(table: Table, scan: DataScan) -> list[FileScanTask]:
+    """The files of a scan. Raises UsageError if their rows cannot be told."""
+    try:
+        return list(scan.plan_files())
+    except ValueError as error:
+        if "equality deletes" not in str(error):
+            raise
+        told = f"NOT_SUPPORTED: {'.'.join(table.name())} has equality deletes, which caudal does not read"
+        raise UsageError(told, hint="let the engine that wrote them compact the table") from None
 
 
 def read(table: Table, schema: Schema, files: Sequence[FileScanTask]) -> pa.Table:
@@ -144,6 +155,7 @@ class Tables:
                 except BaseException:
                     self._forget(io)
                     raise
+                tx._snapshot_producers.clear()  # else PyIceberg repeats the commit on what is there then, and asks nobody
                 try:
                     tx.commit_transaction()
                     return result
@@ -190,23 +202,36 @@ class Tables:
         """Delete files of the table's folder that are past an age and that its metadata does not name; returns how many."""
         before = time.time() - seconds
         with self._lock(database, name):  # so that nothing that is being written here is taken for left behind
-            bucket, prefix = split_url(self.load(database, name).location())
-            listed = [each for folder in ("data", "metadata")
-                      for each in self._cloud.objects.list(bucket, f"{prefix.rstrip('/')}/{folder}/")]
-            gone = unnamed(self.load(database, name), listed, bucket, before)
+            listed = list(self._objects(database, name, self.load(database, name)))
+            gone = unnamed(self.load(database, name), listed, before)
             self.remove(gone)
         return len(gone)
 
+    def rename(self, database: str, name: str, to: tuple[str, str]) -> None:
+        """Give a table another name. Raises NotFound, AlreadyExists."""
+        with self._lock(database, name), _translated(*to):
+            self.catalog.rename_table((database, name), to)
+
     def drop(self, database: str, name: str) -> None:
         """Remove a table with its files. Raises NotFound."""
-        table = self.load(database, name)
-        gone = locations_of(table)
-        with _translated(database, name):
+        with self._lock(database, name), _translated(database, name):
+            table = self.load(database, name)
+            gone = locations_of(table) | {location for location, _ in self._objects(database, name, table)}
             self.catalog.drop_table((database, name))
-        bucket, prefix = split_url(table.location())
-        for folder in ("data", "metadata"):
-            gone |= {f"s3://{bucket}/{each.key}" for each in self._cloud.objects.list(bucket, f"{prefix.rstrip('/')}/{folder}/")}
         self.remove(gone)
+
+    def _objects(self, database: str, name: str, table: Table) -> Iterator[tuple[str, float]]:
+        """What lies in a table's folder, and since when; nothing if another table of the Data Catalog lies there too."""
+        glue, folder = self._cloud.service("glue"), table.location().rstrip("/") + "/"
+        for other in (one for each in glue.databases() for one in glue.tables(each).values()):
+            place = other.get("StorageDescriptor", {}).get("Location", "").rstrip("/") + "/"
+            is_own = (other.get("DatabaseName"), other["Name"]) == (database.lower(), name.lower())
+            if not is_own and (place.startswith(folder) or folder.startswith(place)):
+                return
+        bucket, prefix = split_url(folder)
+        for inside in ("data", "metadata"):
+            for each in self._cloud.objects.list(bucket, f"{prefix}{inside}/"):
+                yield f"s3://{bucket}/{each.key}", each.modified.timestamp()
 
     def remove(self, locations: set[str]) -> None:
         """Delete files, if they are there."""

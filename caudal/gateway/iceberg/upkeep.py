@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterable
-from typing import Any
 
 from pyiceberg.table import Table
 from pyiceberg.table.snapshots import Snapshot
@@ -12,7 +11,7 @@ def locations_of(table: Table) -> set[str]:
     """Every file that a table's metadata names, itself included."""
     return named_by(table, table.snapshots(), {}) | {
         table.metadata_location, *(entry.metadata_file for entry in table.metadata.metadata_log),
-        *(one.statistics_path for one in table.metadata.statistics)}
+        *(one.statistics_path for one in (*table.metadata.statistics, *table.metadata.partition_statistics))}
 
 
 def named_by(table: Table, snapshots: Iterable[Snapshot], seen: dict[str, set[str]]) -> set[str]:
@@ -37,8 +36,8 @@ def expired(table: Table, keep: int, seconds: float) -> list[int]:
     return [one.snapshot_id for one in newest[keep:] if one.timestamp_ms < before and one.snapshot_id not in pinned]
 
 
-def unnamed(table: Table, listed: Iterable[Any], bucket: str, before: float) -> set[str]:
+def unnamed(table: Table, listed: Iterable[tuple[str, float]], before: float) -> set[str]:
     """Of the objects of a table's folder, those that are older than a time and that its metadata does not name."""
     needed = locations_of(table)
-    there = {f"s3://{bucket}/{one.key}" for one in listed if one.modified.timestamp() < before}
+    there = {location for location, modified in listed if modified < before}
     return {place for place in there if place not in needed and place.replace("s3://", "s3a://", 1) not in needed}

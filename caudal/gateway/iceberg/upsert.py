@@ -54,9 +54,9 @@ def exchange(making: Making, rows: pa.Table, keys: pa.Table, key: Sequence[str],
     """Put rows in the place of all that have one of the keys."""
     kept, removed = [rows], []
     for file in making.files(holding(keys, key)) if len(keys) else ():
-        rest = _outside(making.rows(file, key).select(list(key)), keys, key)
-        held = file.file.record_count if not file.delete_files else None
-        if held is not None and len(rest) == held:
+        there = making.rows(file, key)
+        rest = _outside(there, keys, key)
+        if len(rest) == len(there):
             continue
         kept.append(making.rows(file).take(rest))
         removed.append(file.file)

@@ -15,6 +15,7 @@ from pyiceberg.transforms import DayTransform
 from pyiceberg.types import DecimalType, DoubleType, LongType, NestedField, StringType, TimestampType
 
 from caudal.errors import AlreadyExists, DataError, NotFound, QueryError, UsageError
+from caudal.gateway.iceberg.tables import Tables, fitted
 from caudal.gateway.iceberg.upsert import upsert
 from tests.unit.gateway.conftest import endpoint
 
@@ -232,3 +233,25 @@ def test_a_table_reaches_nothing_but_s3(aws, tables, make, tmp_path):
         tables.load("db", "local")
 
 
+def test_what_another_process_commits_meanwhile_is_seen_before_it_is_committed_upon(aws, tables, make):
+    name, tries, other = make("raced"), [], Tables(aws.gateway._cloud)
+
+    def work(making):
+        tries.append(1)
+        if len(tries) == 1:
+            other.append("db", name, some(["a"]), token="delivery-1")
+        making.replace(fitted(some(["a"]), making.table), note={"caudal.token": "delivery-1"})
+
+    assert tables.change("db", name, work, token="delivery-1") is None
+    assert (rows(aws, name), len(tries)) == ([("a", 1)], 1)
+
+
+def test_a_dropped_table_leaves_the_files_of_one_that_lies_in_its_folder(aws, tables, make):
+    name = make("shared")
+    tables.append("db", name, some(["old"]))
+    tables.rename("db", name, ("db", "shared_old"))
+    make(name)
+    tables.append("db", name, some(["new"]))
+    assert tables.remove_orphans("db", name, -60) == 0
+    tables.drop("db", "shared_old")
+    assert rows(aws, name) == [("new", 1)]

@@ -3,7 +3,8 @@
 Each clause becomes a SELECT over the table's rows with a number each, which the engine answers like any other query.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,9 +14,9 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask
 from sqlglot.errors import SqlglotError
 
-from caudal.errors import Conflict, QueryError
+from caudal.errors import BackendError, Conflict, NotFound, QueryError, UsageError
 from caudal.gateway.athena.assign import assigned
-from caudal.gateway.athena.executions import Outcome
+from caudal.gateway.athena.executions import NOTHING, OPEN_PARTITIONS, Outcome
 from caudal.gateway.athena.iceberg.clauses import Branch, Changing, changing
 from caudal.gateway.athena.iceberg.pruning import predicate
 from caudal.gateway.cloud import Cloud
@@ -26,9 +27,6 @@ from caudal.gateway.iceberg.tables import Making, fitted
 Ask = Callable[[str, str, Mapping[str, pa.Table], Mapping[tuple[str, str], Any]], Outcome]
 """Runs a query: SQL, database, tables by name, Iceberg tables as they were loaded by database and name."""
 
-OPEN_PARTITIONS = 100
-"""Partitions that one statement may write, as Athena has it."""
-NOTHING = pa.table({})
 TARGET, SOURCE, PAIRS, ROW, FROM = "caudal_target", "caudal_source", "caudal_pairs", "caudal_row", "caudal_from"
 
 
@@ -59,7 +57,7 @@ def insert(cloud: Cloud, document: Document, chosen: Sequence[str], outcome: Out
         _go_on(stopped)
         return checked(making.replace(_stored(rows, making)))
 
-    added = _commit(cloud, schema, name, work)
+    added = commit(cloud, schema, name, work)
     return Outcome(NOTHING, outcome.scanned, [file.file_path for file in added], len(outcome.table))
 
 
@@ -78,7 +76,7 @@ def change(cloud: Cloud, sql: str, kind: str, place: Callable[[tuple[str, ...]],
         _go_on(stopped)
         return checked(made.apply(changes)), changes.touched, sum(file.file.file_size_in_bytes for file in files) + made.scanned
 
-    added, count, scanned = _commit(cloud, schema, name, work)
+    added, count, scanned = commit(cloud, schema, name, work)
     return Outcome(NOTHING, scanned, [file.file_path for file in added], count)
 
 
@@ -193,7 +191,7 @@ def _where(statement: Changing, making: Making) -> Any:
     """By which files are left out."""
     conditions = [] if statement.on else [branch.condition for branch in statement.branches]
     try:
-        return predicate([condition or None for condition in conditions], making.table.schema())
+        return predicate([condition or None for condition in conditions], making.table.schema(), statement.alias)
     except SqlglotError:
         return predicate([], making.table.schema())  # what is wrong with it the engine says
 
@@ -222,10 +220,23 @@ def checked(added: list[DataFile]) -> list[DataFile]:
     return added
 
 
-def _commit(cloud: Cloud, schema: str, name: str, work: Callable[[Making], Any]) -> Any:
-    try:
+def commit(cloud: Cloud, schema: str, name: str, work: Callable[[Making], Any]) -> Any:
+    """Change a table. Raises QueryError."""
+    with refused():
         return cloud.iceberg.change(schema, name, work)
-    except Conflict as error:
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """What an Iceberg table refuses, as a query's error."""
+    try:
+        yield
+    except QueryError:
+        raise
+    except (NotFound, BackendError) as error:
+        what = "" if isinstance(error, Conflict) else "ICEBERG_INVALID_METADATA: "
+        raise QueryError(f"{what}{error}", hint=error.hint) from None
+    except UsageError as error:
         raise QueryError(str(error), hint=error.hint) from None
 
 

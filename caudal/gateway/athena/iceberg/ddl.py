@@ -8,9 +8,9 @@ from pyiceberg.exceptions import ValidationError
 from pyiceberg.types import NestedField
 
 from caudal.errors import AlreadyExists, NotFound, QueryError
-from caudal.gateway.athena.executions import Outcome
+from caudal.gateway.athena.executions import NOTHING, Outcome
 from caudal.gateway.athena.hive import arrow_type, hive_type
-from caudal.gateway.athena.iceberg.changing import NOTHING, checked
+from caudal.gateway.athena.iceberg.changing import checked, commit, refused
 from caudal.gateway.athena.iceberg.reading import load
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
@@ -124,7 +124,11 @@ def alter(cloud: Cloud, document: Document, parts: Document) -> None:
         target = parts["rename_to"]
         place = (target[-2] if len(target) > 1 else schema, target[-1])
         load(cloud, document)
-        cloud.iceberg.catalog.rename_table((schema, name), place)
+        try:
+            with refused():
+                cloud.iceberg.rename(schema, name, place)
+        except AlreadyExists as error:
+            raise QueryError(f"FAILED: {error}", hint="choose another name") from None
         return
     if "unset_properties" in parts:
         _unset(cloud, schema, name, parts["unset_properties"])
@@ -144,7 +148,7 @@ def alter(cloud: Cloud, document: Document, parts: Document) -> None:
         except (ValidationError, ValueError) as error:
             raise QueryError(f"FAILED: {str(error)[:200]}", hint="see DESCRIBE") from None
 
-    cloud.iceberg.change(schema, name, work)
+    commit(cloud, schema, name, work)
 
 
 def _evolve(update: Any, making: Making, parts: Document) -> None:
@@ -178,7 +182,7 @@ def _unset(cloud: Cloud, schema: str, name: str, names: list[str]) -> None:
         there = [each for key in names for each in {key, _OWN.get(key, key)} if each in making.table.properties]
         making.tx.remove_properties(*there)
 
-    cloud.iceberg.change(schema, name, work)
+    commit(cloud, schema, name, work)
     glue = cloud.service("glue")
     table = glue.table(schema, name)
     gone = {each for key in names for each in (key, _OWN.get(key, key))} - {"table_type", "metadata_location"}

@@ -35,15 +35,28 @@ _COMPARE: dict[type, tuple[Any, Any]] = {
 """A comparison, and what it is with its sides exchanged."""
 
 
-def predicate(tests: Sequence[str | None], schema: Schema) -> BooleanExpression:
-    """What is true of each row that one of the tests may choose; a test is SQL over the table's columns, None for all rows."""
-    parts = [ALL if test is None else _of(sqlglot.parse_one(test, read="athena"), schema) for test in tests]
+def predicate(tests: Sequence[str | None], schema: Schema, alias: str = "") -> BooleanExpression:
+    """What is true of each row that one of the tests may choose.
+
+    Args:
+        tests: SQL over the table's columns; None for all rows.
+        alias: by what the tests call the table, if they do.
+    """
+    parts = [ALL if test is None else _of(_bare(sqlglot.parse_one(test, read="athena"), alias), schema) for test in tests]
     found: BooleanExpression = reduce(lambda one, other: Or(one, other), parts) if parts else ALL
     try:
         bind(schema, found, case_sensitive=False)
     except (ValidationError, ValueError, TypeError, OverflowError):
         return ALL
     return found
+
+
+def _bare(node: Any, alias: str) -> Any:
+    """The test with the table's columns by their names alone: what still has a name before it is a field of a struct."""
+    for column in node.find_all(exp.Column):
+        if alias and column.table.lower() == alias.lower() and not column.db:
+            column.set("table", None)
+    return node
 
 
 def _of(node: Any, schema: Schema) -> BooleanExpression:
@@ -84,7 +97,7 @@ def _build(kind: Any, *given: Any) -> BooleanExpression:
 
 
 def _name(column: Any, schema: Schema) -> str | None:
-    if not isinstance(column, exp.Column):
+    if not isinstance(column, exp.Column) or column.table:
         return None
     return next((field.name for field in schema.fields if field.name.lower() == column.name.lower()), None)
 

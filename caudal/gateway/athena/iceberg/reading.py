@@ -9,12 +9,12 @@ from pyiceberg.conversions import from_bytes
 from pyiceberg.table import Table
 from pyiceberg.transforms import IdentityTransform
 
-from caudal.errors import BackendError, NotFound, QueryError
+from caudal.errors import BackendError, NotFound, QueryError, UsageError
 from caudal.gateway.athena.iceberg.pruning import predicate
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.iceberg.schema import engine_rows
-from caudal.gateway.iceberg.tables import ALL, read
+from caudal.gateway.iceberg.tables import ALL, planned, read
 
 Time = Callable[[], int]
 """Microseconds since 1970."""
@@ -66,12 +66,9 @@ class Rows:
         chosen = [field.name for field in schema.fields if wanted is None or field.name.lower() in wanted]
         self._schema = schema.select(*(chosen or [schema.fields[0].name]))
         try:
-            self._files = list(scan.plan_files())
-        except ValueError as error:
-            if "equality deletes" not in str(error):
-                raise
-            told = f"NOT_SUPPORTED: {'.'.join(table.name())} has equality deletes, which caudal does not read"
-            raise QueryError(told, hint="let the engine that wrote them compact the table") from None
+            self._files = planned(table, scan)
+        except UsageError as error:
+            raise QueryError(str(error), hint=error.hint) from None
         self.size = sum(
             each.file_size_in_bytes for file in self._files for each in (file.file, *file.delete_files))
         self.keys = sorted({table.schema().find_field(part.source_id).name for part in table.spec().fields})

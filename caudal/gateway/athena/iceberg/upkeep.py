@@ -11,20 +11,22 @@ from pyiceberg.table import FileScanTask
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from caudal.errors import Conflict, QueryError
-from caudal.gateway.athena.executions import Outcome
+from caudal.errors import QueryError
+from caudal.gateway.athena.executions import NOTHING, Outcome
+from caudal.gateway.athena.iceberg.changing import commit, refused
 from caudal.gateway.athena.iceberg.clauses import upkeep
 from caudal.gateway.athena.iceberg.pruning import predicate
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.documents import Document
 from caudal.gateway.iceberg.tables import ALL, Making
 
-NOTHING = pa.table({})
 TARGET_BYTES = 512 << 20
 SMALL = 0.75
 """Part of the target size below which a file is to be written anew with others."""
 CHUNK_BYTES = 256 << 20
 """Bytes of files that are read at once."""
+WRITTEN_BYTES = 64 << 20
+"""What the files come to that PyIceberg writes: it cuts rows by their size in memory, which is several times that on disk."""
 _HINT = "compare partition columns with constants"
 ORPHAN_SECONDS = 3600.0
 """Age from which at the earliest a file that nothing names is taken for left behind: another client may be writing it."""
@@ -35,16 +37,13 @@ def run(cloud: Cloud, sql: str, kind: str, place: Callable[[tuple[str, ...]], Do
     statement = upkeep(sql, kind)
     document = place(statement.table)
     schema, name = document["DatabaseName"], document["Name"]
-    try:
-        if kind == "OPTIMIZE":
-            scanned: int = cloud.iceberg.change(schema, name, lambda making: _pack(making, statement.where))
-            return Outcome(NOTHING, scanned)
+    if kind == "OPTIMIZE":
+        return Outcome(NOTHING, commit(cloud, schema, name, lambda making: _pack(making, statement.where)))
+    with refused():
         properties = cloud.iceberg.load(schema, name).properties
         age = float(properties.get("vacuum_max_snapshot_age_seconds", 432_000))
         cloud.iceberg.expire(schema, name, int(properties.get("vacuum_min_snapshots_to_keep", 1)), age)
         cloud.iceberg.remove_orphans(schema, name, max(age, ORPHAN_SECONDS))
-    except Conflict as error:
-        raise QueryError(str(error), hint=error.hint) from None
     return Outcome(NOTHING)
 
 
@@ -61,14 +60,21 @@ def _pack(making: Making, where: str) -> int:
     removed: list[FileScanTask] = []
     for files in parts.values():
         deleted = [file for file in files if len(file.delete_files) >= delete_threshold]
-        small = [file for file in files if file not in deleted and file.file.file_size_in_bytes < target * SMALL]
+        rest = [file for file in files if len(file.delete_files) < delete_threshold]
+        small = [file for file in rest if file.file.file_size_in_bytes < target * SMALL]
         if len(small) < max(2, data_threshold):
             small = []
-        for chunk in _chunks([*deleted, *small]):
+        for chunk in [*_chunks(deleted), *filter(_shrinks, _chunks(small))]:
             added += making.write(pa.concat_tables([making.rows(file) for file in chunk]))
             removed += chunk
     making.swap(added, [file.file for file in removed], same_rows=True)
     return sum(file.file.file_size_in_bytes for file in removed)
+
+
+def _shrinks(chunk: list[FileScanTask]) -> bool:
+    """Whether files become half as many at least, as PyIceberg cuts them; else each OPTIMIZE would write them anew."""
+    size = sum(file.file.file_size_in_bytes for file in chunk)
+    return 2 * (1 + size // WRITTEN_BYTES) <= len(chunk)
 
 
 def _chunks(files: list[FileScanTask]) -> list[list[FileScanTask]]:

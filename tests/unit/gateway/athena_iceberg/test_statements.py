@@ -245,3 +245,20 @@ def test_statements_read_the_table_that_they_change(sql):
     assert sql.rows("SELECT n FROM itself WHERE id = 1") == [["-5"]]
     sql.run("DELETE FROM itself")
     assert sql.rows("SELECT count(*) FROM itself") == [["0"]]
+
+
+def test_a_field_of_a_struct_is_no_column_of_its_name(sql):
+    make(sql, "structs", "x int, s struct<x:int>")
+    sql.run("INSERT INTO structs SELECT 5, CAST(ROW(1) AS ROW(x integer))")
+    sql.run("UPDATE structs SET x = 6 WHERE s.x = 1")
+    assert sql.rows("SELECT x FROM structs WHERE s.x = 1") == [["6"]]
+    sql.run("DELETE FROM structs WHERE structs.x = 5")
+    sql.run("DELETE FROM structs WHERE s.x = 1 AND structs.x = 6")
+    assert sql.rows("SELECT count(*) FROM structs") == [["0"]]
+
+
+def test_a_name_that_is_taken_is_refused(sql):
+    make(sql, "first", "id int")
+    make(sql, "second", "id int")
+    assert "already exists" in sql.fails("ALTER TABLE first RENAME TO second")
+    assert sql.rows("SELECT count(*) FROM first") == [["0"]]
