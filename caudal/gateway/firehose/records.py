@@ -19,6 +19,10 @@ class Record(NamedTuple):
     """What its function and its query say of it: partition keys and their values, or where in which table it belongs."""
 
 
+Refused = tuple[str, str]
+"""An error's code and message."""
+
+
 class Failed(NamedTuple):
     """A record that cannot be delivered: it goes below the error prefix."""
 

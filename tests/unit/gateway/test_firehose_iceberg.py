@@ -14,6 +14,7 @@ from pyiceberg.types import (
     DateType,
     DecimalType,
     DoubleType,
+    FloatType,
     IntegerType,
     ListType,
     LongType,
@@ -206,7 +207,7 @@ def test_a_record_is_a_row_of_exact_values(record, row):
 
 
 @pytest.mark.parametrize("record,reason", [
-    ({"n": 2147483648}, "integer_overflow"), ({"n": 1.5}, "not_an_integer"), ({"n": "1"}, "wrong_type"), ({"on": 1}, "wrong_type"), ({"day": "soon"}, "date_format"),
+    ({"n": 2147483648}, "integer_overflow"), ({"n": 1.5}, "not_an_integer"), ({"n": "1"}, "wrong_type"), ({"on": 1}, "wrong_type"), ({"share": "x"}, "wrong_type"), ({"day": "soon"}, "date_format"),
     ({"at": 10**20}, "timestamp_format"), ({"tags": "a"}, "wrong_type"), ({"tags": [1]}, "wrong_type"), ({"counts": {"b": "x"}}, "wrong_type"), ({"counts": {"b": None}}, "missing_required"),
     ({"place": {"x": 1}}, "missing_required"), ({"place": {"y": "a", "z": 1}}, "unknown_column"), ({"place": []}, "wrong_type"), ({"N": 1}, "unknown_column"), ([], "not_an_object"),
 ])
@@ -228,3 +229,10 @@ def test_a_delivery_that_is_repeated_changes_nothing(lake):
         for _ in range(2):
             merge(*share).write(lake.tables, "db", "again", token)
     assert lake.rows("again", 2, "id", "qty") == [("a", 2), ("a", None)]
+
+
+def test_a_number_that_32_bits_cannot_hold_is_refused():
+    read = row_reader(Schema(NestedField(1, "share", FloatType())))
+    assert read(b'{"share": 3.4e38}') == {"share": 3.4e38}
+    with pytest.raises(Misfit, match="32 bits"):
+        read(b'{"share": -1e39}')

@@ -8,13 +8,10 @@ from pyiceberg.schema import Schema
 
 from caudal.errors import UsageError
 from caudal.gateway.firehose.iceberg.rows import key_reader, row_reader
-from caudal.gateway.firehose.records import Record
+from caudal.gateway.firehose.records import Record, Refused
 from caudal.gateway.iceberg.tables import TOKEN, Making, Tables, fitted, small
 from caudal.gateway.iceberg.upsert import check_key, exchange
 from caudal.ingest.transform.values import Misfit
-
-Refused = tuple[str, str]
-"""An error's code and message."""
 
 NO_KEYS = ("Iceberg.InvalidUniqueKeys",
            "The configured unique keys for the table do not match with the fields present in the schema.")
@@ -82,6 +79,7 @@ class Merge:
         keys = pa.Table.from_pylist(gone, pa.schema([kinds.field(column) for column in self._key]))
 
         def work(making: Making) -> None:
-            exchange(making, fitted(new, making.table), keys, self._key, {TOKEN: token})
+            rows = fitted(new, making.table)  # of the columns' types as they are now
+            exchange(making, rows, keys.cast(rows.select(list(self._key)).schema), self._key, {TOKEN: token})
 
         tables.change(database, name, work, token)

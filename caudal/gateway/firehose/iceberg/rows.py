@@ -35,6 +35,8 @@ _KINDS: Mapping[type[IcebergType], Kind] = {
     BooleanType: "bool", IntegerType: "int", LongType: "int", FloatType: "float", DoubleType: "float", DateType: "date",
     StringType: "string", BinaryType: "bytes", TimestampType: "timestamp", TimestamptzType: "timestamp",
 }
+_LARGEST_SINGLE = 3.4028234663852886e38
+"""The largest number of 32 bits."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -97,11 +99,19 @@ def _value(name: str, kind: IcebergType) -> Read:
         column = Column(name, _KINDS[type(kind)])
     else:
         return lambda value: _wrong(name, str(kind))
+    if isinstance(kind, FloatType):
+        return lambda value: _single(name, exact_value(column, value, _ignore))
     if isinstance(kind, IntegerType):
         return lambda value: _small(name, exact_value(column, value, _ignore))
     if isinstance(kind, TimestampType | TimestamptzType):
         return lambda value: _time(column, value, zoned=isinstance(kind, TimestamptzType))
     return lambda value: exact_value(column, value, _ignore)
+
+
+def _single(name: str, value: float) -> float:
+    if abs(value) > _LARGEST_SINGLE:
+        raise Misfit("float_overflow", f"{name} does not fit in 32 bits")
+    return value
 
 
 def _small(name: str, value: int) -> int:

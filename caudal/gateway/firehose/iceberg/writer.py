@@ -11,15 +11,12 @@ import pyarrow as pa
 
 from caudal.errors import CaudalError, NotFound, UsageError
 from caudal.gateway.cloud import Cloud
-from caudal.gateway.firehose.records import Failed, Record
+from caudal.gateway.firehose.records import Failed, Record, Refused
 from caudal.gateway.firehose.settings import Settings, Target
 
 KIND = "iceberg-failed"
 OPERATIONS = ("insert", "update", "delete")
 WAIT_SECONDS = 0.2
-
-Refused = tuple[str, str]
-"""An error's code and message."""
 
 
 class TableWriter:
