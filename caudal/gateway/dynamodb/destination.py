@@ -99,7 +99,8 @@ class Forwarder:
             if self._disorder:
                 self._stop.wait(GATHER_SECONDS)
             with self.held(name):
-                self._forward(self._account.find(name), positions)
+                if self._by(name, journal) is not None:  # else it was ended, or begun anew, meanwhile
+                    self._forward(self._account.find(name), positions)
             self._stop.wait(REST_SECONDS)
         return False
 

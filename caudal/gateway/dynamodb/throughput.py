@@ -34,13 +34,15 @@ class Throughput:
 
     def check_read(self, table: Table, index: Index | None = None) -> None:
         """Raises AwsError if nothing is left to read with."""
-        with self._lock:
-            self._check(table, index, _READ)
+        if self.limited:
+            with self._lock:
+                self._check(table, index, _READ)
 
     def take_read(self, table: Table, units: float, index: Index | None = None) -> None:
         """Take what a read was."""
-        with self._lock:
-            self._take(table, index, _READ, units)
+        if self.limited:
+            with self._lock:
+                self._take(table, index, _READ, units)
 
     def write(self, action: Action, transaction: bool = False) -> Modify:
         """An action as a write of the store, that is refused with AwsError if nothing is left for it."""
@@ -80,11 +82,14 @@ class Throughput:
 
     def _take(self, table: Table, index: Index | None, kind: int, units: float) -> None:
         place = _place(table, index, kind)
+        if _rate(table, index, kind) is None:
+            self._left.pop(place, None)  # nothing of it is left over for when there is a limit again
+            return
         self._left[place] = self._clock(), self._now(table, index, kind) - units
 
     def _now(self, table: Table, index: Index | None, kind: int) -> float:
         rate = _rate(table, index, kind)
-        if not self.limited or rate is None:
+        if rate is None:
             return 1.0  # it is enough
         now = self._clock()
         at, left = self._left.get(_place(table, index, kind), (now, float(rate)))

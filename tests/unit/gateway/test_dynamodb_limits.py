@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 from botocore.config import Config as ClientConfig
+from msgspec.structs import replace
 
 from caudal.gateway.dynamodb.actions import put
 from caudal.gateway.dynamodb.tables import Index, Table
@@ -199,3 +200,12 @@ def test_a_write_takes_of_its_table_and_of_each_index_that_it_touches(table):
         write()
     with pytest.raises(AwsError, match="for the table was exceeded"):
         write()
+
+
+def test_a_table_that_was_on_demand_owes_nothing(table):
+    throughput = Throughput(True, lambda: 0.0)
+    throughput.take_read(replace(table, on_demand=True), 128.0)
+    throughput.check_read(table)
+    throughput.take_read(table, 10.0)
+    with pytest.raises(AwsError, match="for the table was exceeded"):
+        throughput.check_read(table)
