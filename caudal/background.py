@@ -15,7 +15,8 @@ log = logging.getLogger("caudal")
 class Background:
     """Takes steps in a thread of its own from `start` to `close`, or until one returns True: it was the last.
 
-    A step that fails is taken again, and `failed` hears of it: no error, and no fault of caudal's own, ends the thread.
+    A step that fails is taken again, and `failed` hears of it, which must not fail: no error, and no fault of caudal's own, ends
+    the thread.
     """
 
     def __init__(
@@ -24,7 +25,7 @@ class Background:
     ) -> None:
         self.stop = stop or threading.Event()
         """Set once it is to end: a long step looks at it, and waits for it instead of sleeping. Threads may share one."""
-        self._step, self._every = step, every
+        self._take_step, self._every = step, every
         self._failed = failed or (lambda error: log.warning("%s: %s: tried again", name, error))
         self._thread = threading.Thread(target=self._take_steps, name=name, daemon=True)
 
@@ -47,7 +48,7 @@ class Background:
         wait, backoff = self._every, BACKOFF_SECONDS[0]
         while not self.stop.wait(wait):
             try:
-                if self._step():
+                if self._take_step():
                     return
                 wait, backoff = self._every, BACKOFF_SECONDS[0]
             except Exception as error:

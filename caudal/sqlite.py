@@ -127,10 +127,11 @@ class Database:
                 job.error = job.error or error
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
+        else:
+            self.bell.ring()
         finally:
             for job in jobs:
                 job.done = True
-        self.bell.ring()
 
     def _begin(self) -> None:
         """Begin to write, once no other process does."""

@@ -18,7 +18,7 @@ from caudal.lake.files.durable import private
 CONCURRENT = 10
 """Calls of one function that run at once; a further one waits."""
 STANDSTILL_SECONDS, MOST = 0.5, 50
-"""When none of them has ended for so long, the next one runs as well, up to so many: they may be waiting for it."""
+"""When none of them has ended for so long, one that waits runs as well, up to so many: they may be waiting for it."""
 LOG_BYTES = 16 << 20
 """Size from which a function's log begins anew, the old one kept beside."""
 

@@ -36,12 +36,12 @@ class Glue(Crawlers):
         self._tags.set(self.cloud.arn("glue", f"database/{DatabaseInput['Name'].lower()}"), Tags or {})
 
     def get_database(self, *, Name: str, CatalogId: str = "") -> Answer:
-        return {"Database": _database(self._databases().get(Name.lower()) or self.entries.database(Name))}
+        return {"Database": _database(self.databases().get(Name.lower()) or self.entries.database(Name))}
 
     def get_databases(self, *, NextToken: str = "", MaxResults: int = PAGE, CatalogId: str = "", **other: Any) -> Answer:
         other.pop("AttributesToGet", None)
         refuse(other, "InvalidInputException")
-        found, token = page_after(self._databases().items(), NextToken, MaxResults)
+        found, token = page_after(self.databases().items(), NextToken, MaxResults)
         return {"DatabaseList": [_database(database) for database in found], "NextToken": token}
 
     def update_database(self, *, Name: str, DatabaseInput: Answer, CatalogId: str = "") -> None:
@@ -52,7 +52,8 @@ class Glue(Crawlers):
         self._refuse_declared(Name)
         self.entries.drop_database(Name)
 
-    def _databases(self) -> dict[str, Document]:
+    def databases(self) -> dict[str, Document]:
+        """All databases, by name."""
         mine = {"Name": self.declared.database, "CreateTime": 0, "Description": "the tables of the pipeline"}
         return {**self.entries.databases(), self.declared.database: mine}
 
