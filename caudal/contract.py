@@ -256,9 +256,8 @@ def read_contract(
 def _column(table: str, name: str, hint: Any) -> Column:
     where = f"table {table}, column {name}"
     if not is_name(name):
-        raise ContractError(
-            f"{where}: not a column name", hint="use letters, digits and _, a letter first; _… names are caudal's own"
-        )
+        raise ContractError(f"{where}: not a column name",
+                            hint="use letters, digits and _, a letter first; _… names are caudal's own")
     marks: list[Any] = []
     hint, nullable = _peel(hint, marks)
     for mark in marks:
@@ -297,9 +296,7 @@ def _peel(hint: Any, marks: list[Any]) -> tuple[Any, bool]:
 def _kind(where: str, hint: Any, digits: Digits | None) -> Kind:
     if hint is Decimal:
         if digits is None:
-            raise ContractError(
-                f"{where}: a Decimal without digits", hint="write Annotated[Decimal, Digits(precision, scale)]"
-            )
+            raise ContractError(f"{where}: a Decimal without digits", hint="write Annotated[Decimal, Digits(precision, scale)]")
         return "decimal"
     if get_origin(hint) is Literal:
         if not all(isinstance(v, str) for v in get_args(hint)):

@@ -72,5 +72,9 @@ def test_what_is_wrong_is_said_with_its_place(text, told, column):
     ("at = TIMESTAMP '2026-01-31 12:00:00 UTC'", AlwaysTrue()), ("price = 1.555", AlwaysTrue()), ("price = 7", EqualTo("price", Decimal("7.00"))), ("nope = 1", AlwaysTrue()),
 ])
 def test_files_are_left_out_by_what_is_understood(where, expected):
-    assert predicate([where], SCHEMA) == expected
-    assert predicate([where, None], SCHEMA) == AlwaysTrue()
+    assert predicate([where], SCHEMA, alias="T") == expected
+    assert predicate([where, None], SCHEMA, alias="T") == AlwaysTrue()
+
+
+def test_a_field_of_a_struct_is_no_column():
+    assert predicate(["u.id = 5"], SCHEMA, alias="t") == predicate(["t.id = 5"], SCHEMA) == AlwaysTrue()
