@@ -48,7 +48,7 @@ class Strikes:
         self.fault, self.chance, self.armed, self.count = fault, chance, False, 0
         self.days = 0
         self._until = 0.0
-        self._gap = min(gap, {"fsync": 15, "unreadable": 8}.get(fault, gap))
+        self._gap = min(gap, {"fsync": 6, "unreadable": 8}.get(fault, gap))
         self._next = chance.randrange(self._gap, 3 * self._gap)
 
     def at(self, call: str, half: Callable[[], object], is_sqlite: bool) -> None:

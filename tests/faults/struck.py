@@ -1,4 +1,4 @@
-"""A shop at work on a machine with a fault: `struck.py FOLDER STAGE FAULT SEED ROUNDS`.
+"""A shop at work on a machine with a fault: `struck.py FOLDER STAGE FAULT SEED ROUNDS`; without arguments, one after the other.
 
 It writes, delivers, imports, replays, publishes, trains, is looked after and asked in turn; the fault comes only while the
 stage of that name is at work. A deadly fault kills a fork of this process, which is then started again, ROUNDS times. What
@@ -174,5 +174,22 @@ def main(folder, stage, fault, seed, rounds):
             raise SystemExit(f"life {life} ended by itself")
 
 
+def serve():
+    """A fork that has all imported for each line of what is asked, `FOLDER STAGE FAULT SEED ROUNDS`; told is how it ended."""
+    for line in sys.stdin:
+        folder, *asked, rounds = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            code = 1
+            try:
+                os.dup2(os.open(f"{folder}/stderr", os.O_WRONLY | os.O_CREAT), 2)
+                main(Path(folder), *asked, rounds)
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            os._exit(code)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    main(Path(sys.argv[1]), *sys.argv[2:5], int(sys.argv[5])) if sys.argv[1:] else serve()

@@ -71,9 +71,23 @@ class Fire:
             for name in victims:
                 self.start(name)
             done += bool(victims)
-        time.sleep(3)
+        self.let_work()
         for name in list(self.running):
             self.kill(name)
+
+    def let_work(self):
+        """Until all who put were told of a write in this life, and one file is there to import, however slow the machine."""
+        waiting = {self.folder / f"{name}.log": size(self.folder / f"{name}.log") for name in self.running if name.startswith("putter")}
+        waiting[self.folder / "products-0.csv"] = 0
+        until = time.monotonic() + 120
+        while any(size(path) <= before for path, before in waiting.items()):
+            assert time.monotonic() < until, "those who put do nothing"
+            time.sleep(0.1)
+        time.sleep(1)
+
+
+def size(path):
+    return path.stat().st_size if path.exists() else 0
 
 
 def imported(folder):

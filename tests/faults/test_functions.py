@@ -1,6 +1,7 @@
 """Users' functions that raise, hang, leak, take all memory or die, while the writer is killed too: each record is there once."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -10,13 +11,14 @@ from pathlib import Path
 
 import pytest
 from account import flush, rows
-from test_matrix import HERE, ROUNDS, SEED
+from test_matrix import HERE, SEED
 
 from caudal.ingest.store import Put
 from caudal.ingest.writer.quarantine import from_bytes
 from caudal.loader import load_pipeline
 from caudal.verify import verify
 
+ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "2"))
 PIPELINE = HERE / "functions_pipeline.py"
 ITEMS = 8
 """Written between two lives of the writer."""

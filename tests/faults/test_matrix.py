@@ -1,7 +1,9 @@
 """Every stage under every fault of the machine: what was acknowledged is there once, and nobody is stuck."""
 
+import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -26,13 +28,21 @@ ROUNDS = int(os.environ.get("CAUDAL_FAULT_ROUNDS", "5"))
 SEED = os.environ.get("CAUDAL_FAULT_SEED", str(random.randrange(10**6)))
 
 
-def struck(folder, stage, fault, rounds=ROUNDS):
-    """Let the shop work under the fault; whatever it says besides is a defect."""
-    ran = subprocess.run(
-        [sys.executable, str(HERE / "struck.py"), str(folder), stage, fault, SEED, str(rounds)],
-        capture_output=True, text=True, timeout=120 + 20 * rounds, check=False,
-    )
-    assert (ran.returncode, ran.stderr) == (0, ""), f"CAUDAL_FAULT_SEED={SEED}: {ran.stderr}"
+@pytest.fixture(scope="module")
+def struck():
+    """Lets a shop work under a fault, in a process; whatever it says besides is a defect."""
+    command = [sys.executable, str(HERE / "struck.py")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True) as process:
+        def work(folder, stage, fault):
+            process.stdin.write(json.dumps([str(folder), stage, fault, SEED, ROUNDS]).encode() + b"\n")
+            process.stdin.flush()
+            answers, _, _ = select.select([process.stdout], [], [], 120 + 20 * ROUNDS)
+            told = process.stdout.readline() if answers else b"it hangs"
+            said = (folder / "stderr").read_text()
+            assert (told, said) == (b"0\n", ""), f"CAUDAL_FAULT_SEED={SEED}: {said}"
+
+        yield work
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def settle(folder, monkeypatch):
@@ -67,7 +77,7 @@ CELLS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage,fault", CELLS)
-def test_what_was_acknowledged_is_there_once_under_every_fault(stage, fault, tmp_path, monkeypatch):
+def test_what_was_acknowledged_is_there_once_under_every_fault(struck, stage, fault, tmp_path, monkeypatch):
     struck(tmp_path, stage, fault)
     settle(tmp_path, monkeypatch)
 
