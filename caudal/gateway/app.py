@@ -52,7 +52,9 @@ class App:
         self._signatures = signatures
         self._local = local
         self._models = {name: service.model for name, service in cloud.services.items()}
-        self._quick = {f"{service.model.target}.{name}" for service in cloud.services.values() for name in service.quick}
+        quick = [service for service in cloud.services.values() if service.quick]
+        self._quick_targets = {f"{service.model.target}.{name}" for service in quick for name in service.quick}
+        self._quick_paths = [service for service in quick if service.model.protocol == "rest-json"]
         self._at_work = 0
         self._last: tuple[object, float] = None, 0.0  # who asked last, and when
         self._rests_until = 0.0
@@ -71,6 +73,19 @@ class App:
         finally:
             self._at_work -= 1
 
+    def is_quick(self, scope: Scope) -> bool:
+        """Whether a request is for a quick operation, by its head."""
+        if scope["query_string"]:
+            return False
+        for name, value in scope["headers"]:
+            if name == b"x-amz-target":
+                return value.decode("latin-1") in self._quick_targets
+        for service in self._quick_paths:
+            found = service.model.route(scope["method"], scope["raw_path"].decode("latin-1"))
+            if found is not None:
+                return found[0].name in service.quick
+        return False
+
     def at_once(self, client: object, scope: Scope, body: bytes) -> Response | None:
         """The answer to a quick operation that `client` asks alone; None for all else, which `__call__` has threads do.
 
@@ -82,14 +97,15 @@ class App:
         if self._at_work or now < self._rests_until or (client is not last and now - at < APART_SECONDS):
             return None
         headers = _headers(scope)
-        if headers.get("x-amz-target") not in self._quick or scope["query_string"] or "/s3/" in headers.get("authorization", ""):
+        if not self.is_quick(scope) or "/s3/" in headers.get("authorization", ""):
             return None
         path = scope["raw_path"].decode("latin-1")
         try:
             self._guard(headers, path)
             with at_once():
                 answered = self._respond(Request(scope["method"], path, "", headers, bytes(body)))
-                return answered if isinstance(answered, Response) else None
+                answered = self._run(answered) if isinstance(answered, Call) else answered
+                return answered if answered is not None and isinstance(answered.body, bytes) else None
         except (AwsError, Later):
             return None
         finally:

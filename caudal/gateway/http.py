@@ -25,7 +25,7 @@ class AwsHttp(EitherProtocol):
             super().data_received(data)
         finally:
             self._is_reading = False
-            if self._held is not None and not _is_short_of_little(self._held[0]):
+            if self._held is not None and not _is_short_of_little(*self._held):
                 (cycle, app), self._held = self._held, None
                 self._begin(cycle, app)
 
@@ -113,8 +113,9 @@ class WithBody:
         return getattr(self._transport, name)
 
 
-def _is_short_of_little(cycle: Any) -> bool:
+def _is_short_of_little(cycle: Any, app: Any) -> bool:
     """Whether a call's body is on its way, behind its head, and may be one that is answered at once."""
     if not cycle.more_body or cycle.waiting_for_100_continue or len(cycle.body) > QUICK_BYTES:
         return False
-    return any(name == b"x-amz-target" for name, _ in cycle.scope["headers"])
+    quick: bool = app.is_quick(cycle.scope)
+    return quick

@@ -20,6 +20,7 @@ from caudal.errors import CaudalError
 from caudal.gateway.cloud import Cloud
 from caudal.gateway.faults import AwsError
 from caudal.gateway.sagemaker.container import Folder, end, fetch
+from caudal.hurry import may_wait
 from caudal.serve.live import LiveShop
 
 ANSWER_SECONDS = 60
@@ -154,6 +155,7 @@ class ScriptModel:
         return answer.status == 200
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> Reply:
+        may_wait()
         with self._connection() as connection:
             connection.request("POST", "/invocations", body, dict(headers))
             answer = connection.getresponse()

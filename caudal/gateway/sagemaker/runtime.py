@@ -12,6 +12,7 @@ class SageMakerRuntime(Service):
     """Asks the models of an endpoint."""
 
     name = "sagemaker-runtime"
+    quick = frozenset({"InvokeEndpoint"})
     programs = {"InvokeEndpoint": "ThrottlingException"}
 
     def invoke_endpoint(

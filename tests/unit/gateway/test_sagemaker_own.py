@@ -4,12 +4,16 @@ import io
 import json
 import os
 import tarfile
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
 
+from caudal.gateway.app import APART_SECONDS
+from caudal.gateway.sagemaker.hosting import OwnModel, ScriptModel
+from caudal.hurry import Later, at_once, hurries
 from caudal.loader import load_pipeline
 from tests.unit.gateway.conftest import endpoint
 from tests.unit.gateway.test_sagemaker import ROLE, Studio
@@ -91,6 +95,22 @@ def test_an_endpoint_of_it_recommends_and_follows_the_shop(own):
     assert (answer["user"], answer["recommender"]) == ("ann", "for_you")
     assert answer["model"] >= 1
     assert [each["item"] for each in answer["items"]] == ["butter", "jam"]
+
+
+def test_one_client_alone_is_answered_in_the_event_loop_and_a_script_is_waited_for_elsewhere(own, monkeypatch):
+    hurried = []
+
+    def invoke(model, body, headers, really=OwnModel.invoke):
+        hurried.append(hurries())
+        return really(model, body, headers)
+
+    monkeypatch.setattr(OwnModel, "invoke", invoke)
+    own.deploy_own("alone")
+    time.sleep(2 * APART_SECONDS)  # the client that deployed has asked since
+    assert {len(own.ask("alone", user="ann", n=2)["items"]) for _ in range(3)} == {2}
+    assert hurried == [True] * 3
+    with pytest.raises(Later), at_once():
+        ScriptModel(None, {}, None, 1).invoke(b"", {})
 
 
 @pytest.mark.parametrize("body", [b"no json", b'{"n": 3}', b'{"user": "ann", "slot": "odd"}', b'{"user": "ann", "recommender": "odd"}'])
