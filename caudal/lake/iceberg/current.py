@@ -1,7 +1,5 @@
 """The latest state of each key: files that hold a changed key are written anew, and no other."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ from caudal.lake.catalog import Snapshot
 from caudal.lake.files import Files
 from caudal.lake.iceberg.mark import Mark, Publication
 from caudal.lake.iceberg.replacing import Change
+from caudal.lake.query.scratch import Scratch
 from caudal.lake.query.sources import Sources, quoted, text
 from caudal.lake.query.sqltypes import duckdb_type
 from caudal.lake.query.views import current
@@ -46,10 +45,10 @@ class Current:
 
     def __init__(self, files: Files, settings: QueryConfig) -> None:
         self._files = files
-        self._folder = Path(tempfile.mkdtemp(prefix="caudal-iceberg-"))
-        self._sources = Sources(files, self._folder)
+        self._scratch = Scratch()
+        self._sources = Sources(files, self._scratch.folder)
         self._db = duckdb.connect(":memory:", config={
-            "memory_limit": f"{min(settings.memory_mb, MEMORY_MB)}MB", "temp_directory": str(self._folder / "spill"),
+            "memory_limit": f"{min(settings.memory_mb, MEMORY_MB)}MB", "temp_directory": str(self._scratch.folder / "spill"),
             "autoinstall_known_extensions": False, "autoload_known_extensions": False, "python_enable_replacements": False,
             **({"threads": settings.threads} if settings.threads else {}),
         })
@@ -79,7 +78,7 @@ class Current:
     def close(self) -> None:
         """Release memory and files."""
         self._db.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.close()
 
     def _brought(self, publication: Publication) -> list[LakeFile] | None:
         """Files that brought rows since the mark; None if one of them is no more.

@@ -8,18 +8,28 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
+from caudal.errors import Unavailable
+
+HINT = "make room where temporary files are, or have TMPDIR name another folder"
+
 _PREFIX = "caudal-query-"
 _LOCK = "lock"
 
 
 class Scratch:
-    """A folder below the system's own for temporary files. A lock on a file in it says that its process lives."""
+    """A folder below the system's own for temporary files. A lock on a file in it says that its process lives.
+
+    Raises Unavailable if there is no room for it.
+    """
 
     def __init__(self) -> None:
         _sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        lock = os.open(self.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
+            lock = os.open(self.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise Unavailable(f"no folder for temporary files: {error.strerror}", hint=HINT) from error
         self.close = weakref.finalize(self, _remove, self.folder, lock)
         """Removes the folder, once."""
 

@@ -13,9 +13,10 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from caudal.errors import BackendError
+from caudal.errors import BackendError, Unavailable
 from caudal.lake.catalog import DELETED, Era, Snapshot
 from caudal.lake.files import Files
+from caudal.lake.query.scratch import HINT
 from caudal.lake.query.sqltypes import duckdb_type
 from caudal.records import DataFile
 
@@ -92,8 +93,12 @@ class Sources:
             return location
         with self._lock:
             if path not in self._copies:
-                with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as copy:
-                    copy.write(self._files.get(path))
+                data = self._files.get(path)
+                try:
+                    with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as copy:
+                        copy.write(data)
+                except OSError as error:
+                    raise Unavailable(f"no room for a copy of {path}: {error.strerror}", hint=HINT) from error
                 self._copies[path] = copy.name
             return self._copies[path]
 

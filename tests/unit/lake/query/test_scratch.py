@@ -4,6 +4,9 @@ import stat
 import tempfile
 from pathlib import Path
 
+import pytest
+
+from caudal.errors import Unavailable
 from caudal.lake.query.scratch import Scratch
 from caudal.testing.processes import run_and_kill
 
@@ -25,6 +28,12 @@ def test_a_folder_is_private_and_goes_with_its_user(tmp_path, monkeypatch):
     scratch.close()
     scratch.close()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_room_for_it_the_error_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "none"))
+    with pytest.raises(Unavailable, match="no folder for temporary files: No such file or directory"):
+        Scratch()
 
 
 def test_what_a_killed_process_left_goes_and_what_is_in_use_stays(tmp_path, monkeypatch):
