@@ -72,11 +72,12 @@ def firehose(endpoint: Endpoint, report: Report) -> None:
         FunctionName="to_csv", Runtime="python3.11", Role=ROLE, Handler="main.handler", Timeout=60, MemorySize=512, Code={"ZipFile": zipped()}
     )
     deliver(endpoint, "delivered", endpoint.stream("sales"), "to_csv")
-    started = time.perf_counter()
-    for start in range(0, FIREHOSE, 500):
-        kinesis.put_records(StreamName="sales", Records=[record(n) for n in range(start, start + 500)])
-    wait(lambda: sum(data.count(b"\n") for data in objects(endpoint, "delivered")) >= FIREHOSE, "delivery")
-    report.add("firehose lambda records/s", endpoint.subject, FIREHOSE / (time.perf_counter() - started), "/s")
+    started, sent = time.perf_counter(), 0
+    while sent < FIREHOSE and time.perf_counter() - started < PATIENCE:  # who takes longer is measured by fewer
+        kinesis.put_records(StreamName="sales", Records=[record(n) for n in range(sent, sent + 500)])
+        sent += 500
+    wait(lambda: sum(data.count(b"\n") for data in objects(endpoint, "delivered")) >= sent, "delivery")
+    report.add("firehose lambda records/s", endpoint.subject, sent / (time.perf_counter() - started), "/s")
 
 
 def changes(endpoint: Endpoint, report: Report) -> None:
