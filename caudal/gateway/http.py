@@ -50,7 +50,7 @@ class AwsHttp(EitherProtocol):
 
     def _start(self, cycle: Any, app: Any) -> None:
         """Begin the task that answers a request."""
-        whole, done = WithBody(cycle.transport), cycle.on_response
+        whole, done = WithBody(cycle.transport, cycle), cycle.on_response
         cycle.transport = whole
 
         def on_response() -> None:
@@ -85,11 +85,13 @@ class AwsHttp(EitherProtocol):
 class WithBody:
     """A transport that sends an answer's head together with the first of its body, if it says how long that is.
 
-    A client that gets the head alone, because we are killed, may take the answer for an empty one: botocore does.
+    A client that gets the head alone, because we are killed, or because the body could not be made, may take the answer for an
+    empty one: botocore does. It tries again if it gets nothing.
     """
 
-    def __init__(self, transport: Any) -> None:
-        self._transport, self._head, self._is_begun = transport, b"", False
+    def __init__(self, transport: Any, cycle: Any) -> None:
+        self._transport, self._cycle = transport, cycle
+        self._head, self._is_begun = b"", False
 
     def write(self, data: bytes) -> None:
         if not self._is_begun and not data.startswith(b"HTTP/1.1 100"):
@@ -106,7 +108,8 @@ class WithBody:
             self._transport.write(data)
 
     def close(self) -> None:
-        self.flush()
+        if self._cycle.response_complete:
+            self.flush()
         self._transport.close()
 
     def __getattr__(self, name: str) -> Any:

@@ -126,23 +126,27 @@ class Executions:
         execution = {**asked, "Id": id, "State": "QUEUED", "Submitted": time.time(), "StatementType": statement,
                      "SubstatementType": sub, "Folder": folder, "Output": f"{folder}/{id}{suffix}", "Digest": _same(asked)}
         with self._lock:
-            active = sum(one["StatementType"] == statement for one in self._live.values())
+            active = sum(one["StatementType"] == statement and "Ended" not in one for one in self._live.values())
             if self._limited and active >= ACTIVE[statement]:
                 raise AwsError("TooManyRequestsException", TOO_MANY, Reason="CONCURRENT_QUERY_LIMIT_EXCEEDED")
             self._live[id], self._cancels[id] = execution, Cancel()
         try:
             self._begin(execution, {(TOKEN, token): {"id": id, "digest": digest}} if token else {})
+        except AlreadyExists:  # another request with this token was faster
+            self._forget(id)
+            return _same_token(self._documents.get(TOKEN, token) or {}, digest)
+        except BaseException:
+            self._forget(id)
+            raise
+        try:
             earlier = self._reusable(execution, reuse_seconds) if reuse_seconds is not None else None
             if earlier is not None:
                 execution |= {name: earlier[name] for name in ("Output", "Columns")} | {"Reused": True}
                 self._end(execution, "SUCCEEDED", None)
             else:
                 self._threads.submit(self._work, id)
-        except AlreadyExists:  # another request with this token was faster
-            self._forget(id)
-            return _same_token(self._documents.get(TOKEN, token) or {}, digest)
-        except BaseException:
-            self._forget(id)
+        except Exception as error:  # it is written down: who asks for it is told
+            self._end(execution, "FAILED", failure(error))
             raise
         return id
 
@@ -238,8 +242,12 @@ class Executions:
             written[REUSE, execution["Digest"]] = {"id": execution["Id"], "at": ended["Ended"]}
         try:
             self._documents.write(written, remove=[(LIVE, execution["Id"])])
-        finally:
-            self._forget(execution["Id"])
+        except CaudalError as unwritten:  # how it ended is known until we end ourselves
+            log.error("athena: the end of %s cannot be written: %s", execution["Id"], tellable(unwritten))
+            with self._lock:
+                self._live[execution["Id"]] = ended
+            return
+        self._forget(execution["Id"])
 
     def _forget(self, id: str) -> None:
         with self._lock:

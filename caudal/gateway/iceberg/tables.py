@@ -4,7 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -28,6 +28,8 @@ from pyiceberg.table.update import RemoveSnapshotsUpdate
 
 from caudal.errors import AlreadyExists, BackendError, Conflict, NotFound, UsageError
 from caudal.gateway.cloud import Cloud
+from caudal.gateway.documents import Document
+from caudal.gateway.faults import AwsError
 from caudal.gateway.iceberg.catalog import Catalog
 from caudal.gateway.iceberg.files import S3Files
 from caudal.gateway.iceberg.upkeep import expired, locations_of, named_by, unnamed
@@ -209,29 +211,47 @@ class Tables:
 
     def rename(self, database: str, name: str, to: tuple[str, str]) -> None:
         """Give a table another name. Raises NotFound, AlreadyExists."""
-        with self._lock(database, name), _translated(*to):
-            self.catalog.rename_table((database, name), to)
+        with self._lock(database, name):
+            with _translated(*to):
+                self.catalog.load_namespace_properties(to[0])
+            with _translated(database, name):
+                try:
+                    self.catalog.rename_table((database, name), to)
+                except TableAlreadyExistsError:
+                    raise AlreadyExists(f"Table {'.'.join(to)} already exists.") from None
+                except ValueError as error:  # the old entry could not be removed, and stays
+                    raise Conflict(str(error), hint="try again") from None
 
     def drop(self, database: str, name: str) -> None:
         """Remove a table with its files. Raises NotFound."""
         with self._lock(database, name), _translated(database, name):
             table = self.load(database, name)
             gone = locations_of(table) | {location for location, _ in self._objects(database, name, table)}
+            others = {other.get("Parameters", {}).get("metadata_location") for other in self._others(database, name)}
+            if table.metadata_location in others:
+                gone = set()  # it is there by another name too
             self.catalog.drop_table((database, name))
         self.remove(gone)
 
     def _objects(self, database: str, name: str, table: Table) -> Iterator[tuple[str, float]]:
         """What lies in a table's folder, and since when; nothing if another table of the Data Catalog lies there too."""
-        glue, folder = self._cloud.service("glue"), table.location().rstrip("/") + "/"
-        for other in (one for each in glue.databases() for one in glue.tables(each).values()):
-            place = other.get("StorageDescriptor", {}).get("Location", "").rstrip("/") + "/"
-            is_own = (other.get("DatabaseName"), other["Name"]) == (database.lower(), name.lower())
-            if not is_own and (place.startswith(folder) or folder.startswith(place)):
+        folder = _place(table.location())
+        for other in self._others(database, name):
+            place = _place(other.get("StorageDescriptor", {}).get("Location", ""))
+            if place.startswith(folder) or folder.startswith(place):
                 return
-        bucket, prefix = split_url(folder)
+        bucket, _, prefix = folder.partition("/")
         for inside in ("data", "metadata"):
             for each in self._cloud.objects.list(bucket, f"{prefix}{inside}/"):
                 yield f"s3://{bucket}/{each.key}", each.modified.timestamp()
+
+    def _others(self, database: str, name: str) -> Iterator[Document]:
+        """All other tables of the Data Catalog."""
+        glue = self._cloud.service("glue")
+        for each in glue.databases():
+            with suppress(AwsError):  # it was dropped just now
+                yield from (one for one in glue.tables(each).values()
+                            if (one.get("DatabaseName"), one["Name"]) != (database.lower(), name.lower()))
 
     def remove(self, locations: set[str]) -> None:
         """Delete files, if they are there."""
@@ -246,6 +266,11 @@ class Tables:
         """Delete what a change wrote that is not to be."""
         if isinstance(io, S3Files):
             self.remove(set(io.written))
+
+
+def _place(location: str) -> str:
+    """A folder, by bucket and key: the same whatever its scheme."""
+    return location.partition("://")[2].rstrip("/") + "/"
 
 
 def fitted(rows: pa.Table, table: Table) -> pa.Table:

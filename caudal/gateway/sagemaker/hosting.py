@@ -42,6 +42,9 @@ class Reply(NamedTuple):
 class Model(Protocol):
     """Something that answers invocations."""
 
+    waits: bool
+    """Whether it is asked somewhere else, and waited for."""
+
     def start(self) -> None:
         """Returns once it answers. Raises AwsError."""
 
@@ -62,6 +65,8 @@ class _Question(msgspec.Struct):
 
 class OwnModel:
     """caudal's recommender, asked with `{"user": …, "n": 10, "slot": "new"}`; it follows the shop as the HTTP API does."""
+
+    waits = False
 
     def __init__(self, cloud: Cloud, environment: Mapping[str, str]) -> None:
         self._live = LiveShop(cloud.stages.shop())
@@ -84,6 +89,8 @@ class OwnModel:
 
 class ScriptModel:
     """A model of the user's and its inference script, in a process of its own."""
+
+    waits = True
 
     def __init__(self, cloud: Cloud, container: Mapping[str, Any], root: Path, seconds: float) -> None:
         self._cloud, self._container, self._root, self._seconds = cloud, container, root, seconds
@@ -155,7 +162,6 @@ class ScriptModel:
         return answer.status == 200
 
     def invoke(self, body: bytes, headers: Mapping[str, str]) -> Reply:
-        may_wait()
         with self._connection() as connection:
             connection.request("POST", "/invocations", body, dict(headers))
             answer = connection.getresponse()
@@ -192,6 +198,7 @@ class Variant:
 
     def __init__(self, name: str, weight: float, models: Sequence[Model]) -> None:
         self.name, self.weight = name, weight
+        self.waits = any(model.waits for model in models)
         self._models = models
         self._next = 0
 
@@ -245,6 +252,8 @@ class Fleet:
             among = [variant for variant in self.variants if target in ("", variant.name)]
             if not among:
                 raise AwsError("ValidationError", f"the endpoint has no variant {target}")
+            if any(variant.waits for variant in among):
+                may_wait()  # before one is drawn: drawn twice, those that wait would have less than their share
             variant = random.choices(among, [max(v.weight, 1e-9) for v in among])[0]
             self._asked[id(variant)] = self._asked.get(id(variant), 0) + 1
         try:

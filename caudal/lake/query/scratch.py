@@ -5,7 +5,8 @@ import os
 import shutil
 import tempfile
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from caudal.errors import Unavailable
@@ -24,14 +25,25 @@ class Scratch:
 
     def __init__(self) -> None:
         _sweep()
-        try:
+        with _room():
             self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-            lock = os.open(self.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            raise Unavailable(f"no folder for temporary files: {error.strerror}", hint=HINT) from error
+        try:
+            with _room():
+                lock = os.open(self.folder / _LOCK, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except Unavailable:
+            self.folder.rmdir()
+            raise
+        fcntl.flock(lock, fcntl.LOCK_EX)
         self.close = weakref.finalize(self, _remove, self.folder, lock)
         """Removes the folder, once."""
+
+
+@contextmanager
+def _room() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(f"no folder for temporary files: {error.strerror}", hint=HINT) from error
 
 
 def _remove(folder: Path, lock: int) -> None:

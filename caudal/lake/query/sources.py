@@ -2,8 +2,8 @@
 
 import csv
 import io
-import tempfile
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -93,13 +93,13 @@ class Sources:
             return location
         with self._lock:
             if path not in self._copies:
-                data = self._files.get(path)
+                data, copy = self._files.get(path), self._folder / f"copy-{uuid.uuid4().hex}"
                 try:
-                    with tempfile.NamedTemporaryFile(dir=self._folder, delete=False) as copy:
-                        copy.write(data)
+                    copy.write_bytes(data)
                 except OSError as error:
+                    copy.unlink(missing_ok=True)
                     raise Unavailable(f"no room for a copy of {path}: {error.strerror}", hint=HINT) from error
-                self._copies[path] = copy.name
+                self._copies[path] = str(copy)
             return self._copies[path]
 
 

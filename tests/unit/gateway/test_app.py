@@ -2,6 +2,7 @@
 
 import http.client
 import json
+from types import SimpleNamespace
 
 import pytest
 from botocore.exceptions import ClientError
@@ -98,21 +99,34 @@ def test_the_answer_to_head_has_no_body(aws):
     assert answer.endswith(b"\r\n\r\n")
 
 
+class Sent(list):
+    """A transport."""
+
+    write = list.append
+
+    def close(self):
+        self.append(b"closed")
+
+
 def test_a_head_that_says_how_long_its_body_is_goes_out_with_it():
-    class Sent(list):
-        write = list.append
-
-        def close(self):
-            self.append(b"closed")
-
     for parts, expected in (
         ((b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n", b"{}", b"more"), [b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}", b"more"]),
         ((b"HTTP/1.1 100 Continue\r\n\r\n", b"H\r\ncontent-length: 0\r\n\r\n", b""), [b"HTTP/1.1 100 Continue\r\n\r\n", b"H\r\ncontent-length: 0\r\n\r\n"]),
         ((b"H\r\ntransfer-encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"), [b"H\r\ntransfer-encoding: chunked\r\n\r\n", b"2\r\n{}\r\n"]),
     ):
-        sent = Sent()
-        held = WithBody(sent)
-        for part in parts:
-            held.write(part)
-        held.close()
-        assert sent == [*expected, b"closed"]
+        for is_complete in (True, False):
+            sent = Sent()
+            held = WithBody(sent, SimpleNamespace(response_complete=is_complete))
+            for part in parts:
+                held.write(part)
+            held.close()
+            assert sent == [*expected, b"closed"]
+
+
+@pytest.mark.parametrize(("is_complete", "expected"), [(True, [b"H\r\ncontent-length: 2\r\n\r\n", b"closed"]), (False, [b"closed"])])
+def test_a_head_whose_body_could_not_be_made_is_not_sent_alone(is_complete, expected):
+    sent = Sent()
+    held = WithBody(sent, SimpleNamespace(response_complete=is_complete))  # complete, as an answer to HEAD is
+    held.write(b"H\r\ncontent-length: 2\r\n\r\n")
+    held.close()
+    assert sent == expected

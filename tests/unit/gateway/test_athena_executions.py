@@ -6,8 +6,8 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
-from caudal.errors import QueryError
-from caudal.gateway.athena.executions import KEPT_SECONDS, THREADS, Executions
+from caudal.errors import QueryError, Unavailable
+from caudal.gateway.athena.executions import ACTIVE, DONE, KEPT_SECONDS, THREADS, Executions
 from caudal.gateway.documents import Documents
 from caudal.gateway.faults import AwsError
 from caudal.testing.query_statements import ENDLESS
@@ -60,6 +60,19 @@ def ended(executions, id):
     while "Ended" not in (found := executions.get(id)):
         time.sleep(0.005)
     return found
+
+
+def test_an_end_that_cannot_be_written_is_told_all_the_same(made, documents, monkeypatch):
+    def write(new=None, really=documents.write, **more):
+        if any(kind == DONE for kind, _ in new or {}):
+            raise Unavailable("no room")
+        return really(new, **more)
+
+    monkeypatch.setattr(documents, "write", write)
+    executions = made(limited=True)
+    for _ in range(ACTIVE["DML"] + 1):
+        found = ended(executions, executions.submit("", asked(), None))
+        assert (found["State"], "it fails" in found["Error"]["ErrorMessage"]) == ("FAILED", True)
 
 
 def all_ids(executions, workgroup, size):

@@ -234,5 +234,6 @@ def test_a_delivery_that_is_repeated_changes_nothing(lake):
 def test_a_number_that_32_bits_cannot_hold_is_refused():
     read = row_reader(Schema(NestedField(1, "share", FloatType())))
     assert read(b'{"share": 3.4e38}') == {"share": 3.4e38}
+    assert read(b'{"share": 3.4028235E38}') == {"share": 3.4028235e38}  # the largest, as Java prints it
     with pytest.raises(Misfit, match="32 bits"):
         read(b'{"share": -1e39}')

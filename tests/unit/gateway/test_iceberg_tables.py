@@ -255,3 +255,21 @@ def test_a_dropped_table_leaves_the_files_of_one_that_lies_in_its_folder(aws, ta
     assert tables.remove_orphans("db", name, -60) == 0
     tables.drop("db", "shared_old")
     assert rows(aws, name) == [("new", 1)]
+
+
+def test_tables_are_in_one_folder_whatever_the_scheme_of_its_location(aws, tables, make):
+    name = make("schemes")
+    tables.append("db", name, some(["a"]))
+    aws.client("glue").create_table(DatabaseName="db", TableInput={"Name": "beside", "StorageDescriptor": {"Location": "s3a://lake/schemes/data/"}})
+    before = keys(aws, name)
+    aws.client("s3").put_object(Bucket="lake", Key="schemes/data/theirs", Body=b"1")
+    tables.drop("db", name)
+    assert (len(before), keys(aws, name)) == (1, ["schemes/data/theirs"])
+
+
+def test_a_table_by_two_names_keeps_its_files_when_one_is_dropped(aws, tables, make):
+    name = make("twice")
+    tables.append("db", name, some(["a"]))
+    foreign(aws).register_table("db.once_more", tables.load("db", name).metadata_location)
+    tables.drop("db", name)
+    assert rows(aws, "once_more") == [("a", 1)]

@@ -9,6 +9,8 @@ import time
 import pytest
 from botocore.exceptions import ClientError
 
+from caudal.gateway.sagemaker.hosting import Fleet, Reply, Variant
+from caudal.hurry import Later, at_once
 from tests.unit.gateway.conftest import endpoint
 
 pytestmark = pytest.mark.slow
@@ -149,6 +151,23 @@ def test_an_endpoint_answers_with_the_users_script(studio):
     with pytest.raises(ClientError) as refused:
         studio.ask("answers", x=1)
     assert refused.value.response["Error"]["Code"] == "ValidationError"
+
+
+def test_instances_are_asked_in_turn_also_where_the_event_loop_has_to_leave_them_to_a_thread():
+    class Counted:
+        waits, asked = True, 0
+
+        def invoke(self, body, headers):
+            self.asked += 1
+            return Reply(200, b"", "text/plain")
+
+    models, fleet = [Counted(), Counted()], Fleet()
+    fleet.variants = [Variant("all", 1, models)]
+    for _ in range(4):
+        with pytest.raises(Later), at_once():
+            fleet.invoke(b"", {}, "")
+        fleet.invoke(b"", {}, "")
+    assert [model.asked for model in models] == [2, 2]
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ from pyiceberg.manifest import DataFile
 from pyiceberg.table import FileScanTask
 from sqlglot.errors import SqlglotError
 
-from caudal.errors import BackendError, Conflict, NotFound, QueryError, UsageError
+from caudal.errors import AlreadyExists, BackendError, Conflict, NotFound, QueryError, Unavailable, UsageError
 from caudal.gateway.athena.assign import assigned
 from caudal.gateway.athena.executions import NOTHING, OPEN_PARTITIONS, Outcome
 from caudal.gateway.athena.iceberg.clauses import Branch, Changing, changing
@@ -228,10 +228,10 @@ def commit(cloud: Cloud, schema: str, name: str, work: Callable[[Making], Any]) 
 
 @contextmanager
 def refused() -> Iterator[None]:
-    """What an Iceberg table refuses, as a query's error."""
+    """What an Iceberg table refuses, as a query's error; what cannot be reached is no fault of the query's."""
     try:
         yield
-    except QueryError:
+    except (QueryError, AlreadyExists, Unavailable):
         raise
     except (NotFound, BackendError) as error:
         what = "" if isinstance(error, Conflict) else "ICEBERG_INVALID_METADATA: "

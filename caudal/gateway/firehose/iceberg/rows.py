@@ -35,8 +35,8 @@ _KINDS: Mapping[type[IcebergType], Kind] = {
     BooleanType: "bool", IntegerType: "int", LongType: "int", FloatType: "float", DoubleType: "float", DateType: "date",
     StringType: "string", BinaryType: "bytes", TimestampType: "timestamp", TimestamptzType: "timestamp",
 }
-_LARGEST_SINGLE = 3.4028234663852886e38
-"""The largest number of 32 bits."""
+_PAST_SINGLE = 3.4028235677973366e38
+"""The smallest number that 32 bits round to infinity: the largest and half a step."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -109,7 +109,7 @@ def _value(name: str, kind: IcebergType) -> Read:
 
 
 def _single(name: str, value: float) -> float:
-    if abs(value) > _LARGEST_SINGLE:
+    if abs(value) >= _PAST_SINGLE:
         raise Misfit("float_overflow", f"{name} does not fit in 32 bits")
     return value
 

@@ -155,7 +155,7 @@ def test_small_files_become_one_and_old_snapshots_go(sql):
     make(sql, "kept", "id int, day date", "PARTITIONED BY (day)", optimize_rewrite_data_file_threshold=2)
     for n in range(4):
         sql.run(f"INSERT INTO kept VALUES ({n}, DATE '2026-01-01'), ({n}, DATE '2026-01-02')")
-    sql.run("OPTIMIZE kept REWRITE DATA USING BIN_PACK WHERE day = DATE '2026-01-01'")
+    sql.run("OPTIMIZE kept REWRITE DATA USING BIN_PACK WHERE kept.day = DATE '2026-01-01'")
     assert sql.rows('SELECT count(*) FROM "kept$files"') == [["5"]]
     done = sql.run("OPTIMIZE db.kept REWRITE DATA USING BIN_PACK")
     assert done["SubstatementType"] == "OPTIMIZE"
@@ -260,5 +260,6 @@ def test_a_field_of_a_struct_is_no_column_of_its_name(sql):
 def test_a_name_that_is_taken_is_refused(sql):
     make(sql, "first", "id int")
     make(sql, "second", "id int")
-    assert "already exists" in sql.fails("ALTER TABLE first RENAME TO second")
+    assert sql.fails("ALTER TABLE first RENAME TO second") == "FAILED: Table db.second already exists. (choose another name)"
+    assert sql.fails("ALTER TABLE first RENAME TO nowhere.second").endswith("Database nowhere not found.")
     assert sql.rows("SELECT count(*) FROM first") == [["0"]]
