@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("patient", deadline=None, max_examples=50)  # how long an example takes is the machine's affair
-settings.register_profile("quick", deadline=None, max_examples=25)  # for `make check`
+settings.register_profile("quick", deadline=None, max_examples=15)  # for `make check`
 settings.register_profile("long", deadline=None, max_examples=2000)  # by hand
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "patient"))
 

@@ -11,8 +11,21 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "caudal").rglob("*.py"))
 TREES = {path: ast.parse(path.read_text("utf-8")) for path in FILES}
-NAMES = [path.relative_to(ROOT).as_posix() for path in FILES]
-each_file = pytest.mark.parametrize("path", FILES, ids=NAMES)
+
+def each_file(rule):
+    """One test of a rule for every file, which names all that break it."""
+    def test():
+        broken = []
+        for path in FILES:
+            try:
+                rule(path)
+            except AssertionError as error:
+                broken.append(f"{path.relative_to(ROOT)}: {error}")
+        assert not broken, "\n".join(broken)
+
+    test.__name__, test.__doc__ = rule.__name__, rule.__doc__
+    return test
+
 
 VENDORS = {
     "boto3": {"objects", "dynamodb", "kinesis", "firehose", "lambda", "s3", "glue", "athena", "sagemaker"},

@@ -1,6 +1,7 @@
 """`caudal plan` and `caudal apply`: what changes, whom it breaks, and that the data lives on."""
 
 import json
+import shutil
 
 import pytest
 
@@ -59,13 +60,21 @@ class Shop:
         return json.loads(self("query", f"SELECT {columns} FROM {table} ORDER BY sale_id", "--json"))
 
 
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """The folder of a shop with two sales in its lake."""
+    folder = tmp_path_factory.mktemp("filled")
+    (folder / "pipeline.py").write_text(PIPELINE)
+    (folder / "sales.jsonl").write_text(SALES)
+    for words in (["import", "sale", str(folder / "sales.jsonl")], ["flush"]):
+        assert run(["--pipeline", str(folder / "pipeline.py"), *words]) == 0
+    return folder
+
+
 @pytest.fixture
-def shop(tmp_path, capsys):
-    made = Shop(tmp_path, capsys)
-    (tmp_path / "sales.jsonl").write_text(SALES)
-    made("import", "sale", str(tmp_path / "sales.jsonl"))
-    made("flush")
-    return made
+def shop(filled, tmp_path, capsys):
+    shutil.copytree(filled, tmp_path, dirs_exist_ok=True)
+    return Shop(tmp_path, capsys)
 
 
 RENAME = ("    qty: int", '    quantity: Annotated[int, renamed("qty")]')

@@ -60,6 +60,15 @@ def trained_stages(trained_folder, tmp_path):
         yield stages
 
 
+@pytest.fixture(scope="module")
+def untouched_stages(trained_folder, tmp_path_factory):
+    """That shop for all tests of a file that change nothing."""
+    folder = tmp_path_factory.mktemp("untouched")
+    shutil.copytree(trained_folder, folder, dirs_exist_ok=True)
+    with open_small_shop(folder) as stages:
+        yield stages
+
+
 @pytest.fixture
 def trained(trained_stages):
     """The live recommender of that shop."""

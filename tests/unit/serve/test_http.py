@@ -33,6 +33,15 @@ def http(endpoint):
         yield client
 
 
+@pytest.fixture(scope="module")
+def refusing(untouched_stages):
+    """Asked for nothing but what is refused."""
+    with closing(open_endpoint(URL, shop_of(untouched_stages))) as endpoint:
+        endpoint.start()
+        with httpx.Client(base_url=endpoint.address) as client:
+            yield client
+
+
 def items(answer):
     assert answer.status_code == 200, answer.text
     return [found["item"] for found in answer.json()["items"]]
@@ -148,8 +157,8 @@ def test_a_condition_that_does_not_hold_is_409(http):
     ("PATCH", "/v1/items/product", b"{}", 405),
     ("PUT", "/v1/items/product", b"x" * ((16 << 20) + 1), 413),
 ])
-def test_every_error_is_json_with_its_status_and_no_traceback(http, method, path, content, status):
-    answer = http.request(method, path, content=content)
+def test_every_error_is_json_with_its_status_and_no_traceback(refusing, method, path, content, status):
+    answer = refusing.request(method, path, content=content)
     assert answer.status_code == status, answer.text
     assert answer.json().keys() == {"error", "hint"} and answer.json()["error"]
     assert "Traceback" not in answer.text
@@ -164,11 +173,11 @@ def test_every_error_is_json_with_its_status_and_no_traceback(http, method, path
     ("POST", "/v1/events/view?x", "no query parameter x", "this route takes none"),
     ("GET", "/health?deep=1", "no query parameter deep", "this route takes none"),
 ])
-def test_a_parameter_that_a_route_has_not_is_refused_by_name(http, method, path, says, hint):
-    answer = http.request(method, path, content=b'{"product_id":"z"}')
+def test_a_parameter_that_a_route_has_not_is_refused_by_name(refusing, method, path, says, hint):
+    answer = refusing.request(method, path, content=b'{"product_id":"z"}')
     assert answer.status_code == 400
     assert answer.json()["error"] == says and hint in answer.json()["hint"]
-    assert http.get("/v1/items/product?key=z").status_code == 404
+    assert refusing.get("/v1/items/product?key=z").status_code == 404
 
 
 def test_the_description_says_what_bodies_are_by_each_tables_contract(http):
