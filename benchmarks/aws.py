@@ -9,7 +9,8 @@ an answer that it did not compute is named as canned, and not counted either.
     start ms, idle MiB                  the endpoint's process and all that it started, until it answers, and a second later
     put item/s                          PutItem by one client, one after the other; with DynamoDB's stream, and with a Kinesis
                                         destination, in turn in the same run. The subject `nothing` is a socket that answers
-                                        without a look: what boto3 itself takes, which no endpoint can go below
+                                        without a look: what boto3 itself takes, which no endpoint can go below (it answers
+                                        PutRecords too)
     put records/s                       records by PutRecords, 500 at once
     firehose lambda records/s           from the first PutRecords to the last line in S3, through a plain Python handler that
                                         turns each record from JSON to CSV
@@ -73,11 +74,13 @@ def puts_of_nothing(report: Report) -> None:
         dynamodb = endpoint.client("dynamodb")
         made = rates({"put item/s": lambda n: dynamodb.put_item(TableName="table", Item=item(n))}, ITEMS)
         report.add("put item/s", "nothing", made["put item/s"], "/s")
+        put_records(endpoint, report)
 
 
 def put_records(endpoint: Endpoint, report: Report) -> None:
     kinesis = endpoint.client("kinesis")
-    endpoint.stream("clicks")
+    if endpoint.subject != "nothing":
+        endpoint.stream("clicks")
     batches = [[record(n) for n in range(start, start + 500)] for start in range(0, RECORDS // RUNS, 500)]
     work = {"put": lambda n: kinesis.put_records(StreamName="clicks", Records=batches[n % len(batches)])}
     report.add("put records/s", endpoint.subject, 500 * rates(work, len(batches))["put"], "/s")
