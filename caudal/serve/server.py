@@ -12,6 +12,8 @@ from caudal.errors import BackendError, ConfigError
 
 START_SECONDS = 30
 STOP_SECONDS = 3
+IDLE_SECONDS = 60
+"""How long a connection stays that asks for nothing: a client that asks just when it is closed gets no answer, so not soon."""
 BACKLOG = 2048
 
 
@@ -39,7 +41,7 @@ class HttpServer:
         """Answer requests by an ASGI application from now on. Raises BackendError."""
         self._server = uvicorn.Server(uvicorn.Config(
             app, **self._config, ws="none", log_config=None, access_log=False, server_header=False, proxy_headers=False,
-            timeout_graceful_shutdown=STOP_SECONDS, backlog=BACKLOG,
+            timeout_graceful_shutdown=STOP_SECONDS, timeout_keep_alive=IDLE_SECONDS, backlog=BACKLOG,
         ))
         self._thread.start()
         until = time.monotonic() + START_SECONDS

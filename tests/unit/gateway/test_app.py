@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -97,6 +98,17 @@ def test_the_answer_to_head_has_no_body(aws):
         answer = b"".join(iter(lambda: client.recv(1 << 16), b""))
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert answer.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.slow
+def test_a_connection_stays_while_a_client_thinks(aws):
+    connection = http.client.HTTPConnection(aws.address.removeprefix("http://"), timeout=10)
+    connection.connect()
+    for seconds in (0, 6):
+        time.sleep(seconds)
+        connection.request("POST", "/", b"{}", {"x-amz-target": "DynamoDB_20120810.ListTables"})
+        assert json.loads(connection.getresponse().read()) == {"TableNames": []}
+    connection.close()
 
 
 class Sent(list):
