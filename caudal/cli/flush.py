@@ -38,7 +38,9 @@ def flush(
         for name in deliveries(stages, table):
             tell(name)
             try:
+                before = stages.catalog.totals(name).quarantined
                 done.append(_flush(stages, name, until))
+                done[-1]["quarantined"] = stages.catalog.totals(name).quarantined - before
             except Paused as error:  # the other tables are not
                 stopped = stopped or error
         if iceberg := [name for name, lake in deliveries(stages, table).items() if lake.format == "iceberg"]:
@@ -48,7 +50,8 @@ def flush(
         show_json(done)
     for one in () if json else done:
         by = "" if one["by"] == "caudal flush" else " by the running writer"
-        say(f"{one['table']}: {one['records']:,} records delivered{by}")
+        aside = f", {one['quarantined']:,} of them to quarantine" if one["quarantined"] else ""
+        say(f"{one['table']}: {one['records']:,} records delivered{by}{aside}")
     if stopped is not None:
         raise stopped
 

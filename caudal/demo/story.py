@@ -29,6 +29,10 @@ from caudal.verify import verify
 BATCH = 1000
 REFRESH = 10 * BATCH
 """Records after which the progress of the lake is read again."""
+FEWEST = 10_000
+"""Lines of receipts that make a household worth recommending to."""
+LEFT = {"pipeline.py", "caudal.toml", "caudal-data", "__pycache__"}
+"""What an earlier demo left, and what is removed for another."""
 KILLS = (0.25, 0.5, 0.75)
 """Parts of the import after which the writer is killed."""
 
@@ -57,6 +61,8 @@ LAKE_TABLES = ("product", "household", "sale", "sale_csv", "view")
 def run(folder: Path, rows: int, console: Console) -> bool:
     """Run the demo in a new `folder` with the last `rows` lines of receipts, 0 for all; says whether all was well."""
     started = time.monotonic()
+    if 0 < rows < FEWEST:
+        raise UsageError(f"{rows} lines of receipts are too few", hint=f"take {FEWEST} at least, or 0 for all")
     pipeline_file = _prepare(folder)
     pipeline, config = load_pipeline(pipeline_file)
     with pipeline.open(config) as stages:
@@ -71,11 +77,14 @@ def run(folder: Path, rows: int, console: Console) -> bool:
 
 
 def _prepare(folder: Path) -> Path:
-    if folder.exists() and any(folder.iterdir()) and not (folder / "caudal-data").is_dir():
-        raise UsageError(f"{folder}: is not empty, and no folder of an earlier demo", hint="name another with --folder")
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    shutil.copy(Path(__file__).with_name("pipeline.py"), folder / "pipeline.py")
+    ours = Path(__file__).with_name("pipeline.py")
+    if folder.exists() and any(folder.iterdir()):
+        is_ours = (folder / "pipeline.py").is_file() and (folder / "pipeline.py").read_bytes() == ours.read_bytes()
+        if not is_ours or {each.name for each in folder.iterdir()} - LEFT:
+            raise UsageError(f"{folder}: is not empty, and not as an earlier demo left it", hint="name another with --folder")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(ours, folder / "pipeline.py")
     (folder / "caudal.toml").write_text(f'[endpoint]\nurl = "http://127.0.0.1:{_free_port()}"\n')
     return folder / "pipeline.py"
 
@@ -310,3 +319,4 @@ def _where(folder: Path, console: Console, seconds: float) -> None:
     ):
         console.print(f"   {path}  {what}")
     console.print(f"\nGo on there:  cd {folder} && caudal query \"SELECT count(*) FROM sale\"")
+    console.print("(with its pipeline.py unchanged, another `caudal demo` begins this folder anew)")

@@ -284,6 +284,12 @@ class CatalogSuite(CatalogUpkeep, CatalogEvolution, CatalogQuarantine, ChangedFi
                 catalog.commit("orders", commit)
         assert catalog.commit("orders", a_commit(new, positions, {0: 2})) == 2
 
+    def test_the_newest_row_stays_that_of_the_table_whatever_a_commit_brings(self, catalog: Catalog) -> None:
+        epoch, _ = catalog.lease("orders", "me", 60)
+        for n, (given, expected) in enumerate([(None, None), (7, 7), (None, 7), (5, 7), (9, 9)]):
+            catalog.commit("orders", replace(a_commit(epoch, {0: n}, {0: n + 1}), newest=given))
+            assert catalog.snapshot("orders").newest == expected
+
     def test_a_replay_adds_rows_and_moves_no_position(self, catalog: Catalog) -> None:
         epoch, _ = catalog.lease("orders", "me", 60)
         catalog.commit("orders", a_commit(epoch, {}, {0: 9, 1: 3}, quarantine=1))

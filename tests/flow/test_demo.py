@@ -10,7 +10,19 @@ import pytest
 def caudal(*words, folder, ok=(0,)):
     done = subprocess.run([sys.executable, "-m", "caudal.cli", *words], cwd=folder, capture_output=True, text=True, timeout=300)
     assert done.returncode in ok, done.stdout + done.stderr
-    return done.stdout
+    return done.stdout + done.stderr * done.returncode
+
+
+@pytest.mark.parametrize("rows, told", [("1000", "1000 lines of receipts are too few"), ("10000", "is not empty, and not as an earlier demo left it")])
+def test_a_shop_of_ones_own_is_not_taken_for_an_earlier_demo(tmp_path, rows, told):
+    caudal("init", "shop", folder=tmp_path)
+    shop = tmp_path / "shop"
+    caudal("put", "product", '{"product_id":"tea","title":"Tea","stock":1}', folder=shop)
+    before = {path: path.read_bytes() for path in shop.glob("*") if path.is_file()}
+    assert (shop / "caudal-data").is_dir()
+    assert told in caudal("demo", "--rows", rows, "--folder", "shop", folder=tmp_path, ok=(2,))
+    assert {path: path.read_bytes() for path in shop.glob("*") if path.is_file()} == before
+    assert json.loads(caudal("get", "product", "tea", folder=shop))["title"] == "Tea"
 
 
 @pytest.mark.slow

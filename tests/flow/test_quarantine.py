@@ -187,7 +187,7 @@ def test_a_spent_error_budget_pauses_its_delivery_alone_until_it_is_resumed(shel
     for n in range(5):
         shell("put", "sale", json.dumps({"sale_id": f"s{n}", "quantity": n if n < 2 else "many", "note": "secret"}))
     out = shell("flush", code=1)
-    assert "sale_csv: 5 records delivered" in out and "\nsale:" not in f"\n{out}"
+    assert "sale_csv: 5 records delivered, 3 of them to quarantine\n" in out and "\nsale:" not in f"\n{out}"
     what, hint = shell.errors.splitlines()
     assert what.startswith("caudal: table sale is paused: 3 of the last 5 records do not fit, and its error budget is 0.01: ")
     assert "wrong_type 3" in what and "secret" not in what

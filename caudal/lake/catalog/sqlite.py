@@ -25,6 +25,7 @@ from caudal.lake.catalog.port import (
     Replay,
     Snapshot,
     check_commit,
+    newest,
 )
 from caudal.lake.catalog.shadow import Shadow, is_shadow
 from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
@@ -116,7 +117,10 @@ class SqliteCatalog(Catalog):
         if check_commit(table, epoch, read_positions(db, id), last, commit):
             return last.version if last else 0
         by_shard = msgspec.json.encode(commit.dropped_by_shard).decode()
-        counts = (commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard, commit.newest)
+        before = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
+        counts = (
+            commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard, newest(before, commit)
+        )
         version = add_version(db, id, version, commit.since, commit.until, counts)
         add_files(db, id, table, version, "data", commit.files)
         add_files(db, id, table, version, "quarantine", commit.quarantine)
