@@ -83,7 +83,6 @@ class Fire:
         while any(size(path) <= before for path, before in waiting.items()):
             assert time.monotonic() < until, "those who put do nothing"
             time.sleep(0.1)
-        time.sleep(1)
 
 
 def size(path):

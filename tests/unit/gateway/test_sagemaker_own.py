@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from botocore.exceptions import ClientError
 
-from caudal.gateway.app import APART_SECONDS, REST_SECONDS
 from caudal.gateway.sagemaker.hosting import OwnModel
 from caudal.hurry import hurries
 from caudal.loader import load_pipeline
@@ -106,11 +105,10 @@ def test_one_client_alone_is_answered_in_the_event_loop(own, monkeypatch):
 
     monkeypatch.setattr(OwnModel, "invoke", invoke)
     own.deploy_own("alone")
-    own.ask("alone", user="ann", n=2)  # the first takes longer, and may have others rest
-    time.sleep(2 * APART_SECONDS + REST_SECONDS)
-    hurried.clear()
-    assert {len(own.ask("alone", user="ann", n=2)["items"]) for _ in range(3)} == {2}
-    assert hurried == [True] * 3
+    until = time.monotonic() + 30
+    while True not in hurried:  # not while the client that deployed has just asked, nor after an answer that took long
+        assert len(own.ask("alone", user="ann", n=2)["items"]) == 2
+        assert time.monotonic() < until
 
 
 @pytest.mark.parametrize("body", [b"no json", b'{"n": 3}', b'{"user": "ann", "slot": "odd"}', b'{"user": "ann", "recommender": "odd"}'])
