@@ -231,8 +231,10 @@ def refused() -> Iterator[None]:
     """What an Iceberg table refuses, as a query's error; what cannot be reached is no fault of the query's."""
     try:
         yield
-    except (QueryError, AlreadyExists, Unavailable):
+    except (QueryError, Unavailable):
         raise
+    except AlreadyExists as error:
+        raise QueryError(f"FAILED: {error}", hint="choose another name") from None
     except (NotFound, BackendError) as error:
         what = "" if isinstance(error, Conflict) else "ICEBERG_INVALID_METADATA: "
         raise QueryError(f"{what}{error}", hint=error.hint) from None

@@ -124,11 +124,8 @@ def alter(cloud: Cloud, document: Document, parts: Document) -> None:
         target = parts["rename_to"]
         place = (target[-2] if len(target) > 1 else schema, target[-1])
         load(cloud, document)
-        try:
-            with refused():
-                cloud.iceberg.rename(schema, name, place)
-        except AlreadyExists as error:
-            raise QueryError(f"FAILED: {error}", hint="choose another name") from None
+        with refused():
+            cloud.iceberg.rename(schema, name, place)
         return
     if "unset_properties" in parts:
         _unset(cloud, schema, name, parts["unset_properties"])
