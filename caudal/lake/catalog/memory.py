@@ -20,7 +20,7 @@ from caudal.lake.catalog.port import (
     Replay,
     Snapshot,
     check_commit,
-    newest,
+    newest_after,
 )
 from caudal.lake.catalog.shadow import Shadow, check_ahead, difference, no_shadow, shadow_name, swapped
 from caudal.lake.catalog.upkeep import (
@@ -142,7 +142,7 @@ class MemoryCatalog(Catalog):
             found.positions.update(commit.until)
             self._add(found, commit.since, commit.until, (
                 commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows,
-            ), newest(found.newest[-1] if found.newest else None, commit), commit.files, commit.dropped_by_shard)
+            ), newest_after(found.newest[-1] if found.newest else None, commit), commit.files, commit.dropped_by_shard)
             version = len(found.commits)
             found.files += [_File(file, "quarantine", version, version) for file in commit.quarantine]
             return version

@@ -253,7 +253,7 @@ class SupportsFlush(Protocol):
         """How often a flush was asked for, ever."""
 
 
-def newest(before: int | None, commit: Commit) -> int | None:
+def newest_after(before: int | None, commit: Commit) -> int | None:
     """The event time of a table's newest row after a commit: one that brings no row, or older ones, changes nothing."""
     return max((time for time in (before, commit.newest) if time is not None), default=None)
 

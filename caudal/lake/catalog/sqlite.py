@@ -25,7 +25,7 @@ from caudal.lake.catalog.port import (
     Replay,
     Snapshot,
     check_commit,
-    newest,
+    newest_after,
 )
 from caudal.lake.catalog.shadow import Shadow, is_shadow
 from caudal.lake.catalog.sqlite_upkeep import SPAN, add_files, add_version, files_of, read_positions
@@ -119,7 +119,7 @@ class SqliteCatalog(Catalog):
         by_shard = msgspec.json.encode(commit.dropped_by_shard).decode()
         before = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
         counts = (
-            commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard, newest(before, commit)
+            commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard, newest_after(before, commit)
         )
         version = add_version(db, id, version, commit.since, commit.until, counts)
         add_files(db, id, table, version, "data", commit.files)
