@@ -119,7 +119,8 @@ class SqliteCatalog(Catalog):
         by_shard = msgspec.json.encode(commit.dropped_by_shard).decode()
         before = db.execute("SELECT newest FROM snapshot WHERE id = ?", (id * SPAN + version,)).get
         counts = (
-            commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard, newest_after(before, commit)
+            commit.records, commit.delivered, commit.dropped, commit.quarantined, commit.rows, by_shard,
+            newest_after(before, commit),
         )
         version = add_version(db, id, version, commit.since, commit.until, counts)
         add_files(db, id, table, version, "data", commit.files)
